@@ -1,0 +1,151 @@
+/**
+ * Linux system-call numbers, flags and layouts (include/uapi). Values that differ per architecture are in
+ * `PER_ARCH`, chosen by the running build: the one place below `src/arch` that names an architecture.
+ */
+import { array, i32, packedStruct, type Struct, struct, u16, u32, u64, u8 } from "./struct.ts";
+
+interface ArchConstants {
+  /** arch/<arch>/include/uapi/asm/fcntl.h */
+  readonly O_DIRECT: number;
+  /** `struct epoll_event` is packed on x86-64 only (EPOLL_PACKED, include/uapi/linux/eventpoll.h). */
+  readonly epoll_event: Struct<"events" | "data">;
+}
+
+const EPOLL_EVENT_FIELDS = { events: u32, data: u64 } as const;
+const PER_ARCH: Readonly<Record<typeof Deno.build.arch, ArchConstants>> = {
+  x86_64: {
+    O_DIRECT: 0o40000,
+    epoll_event: packedStruct("struct epoll_event", EPOLL_EVENT_FIELDS),
+  },
+  aarch64: {
+    O_DIRECT: 0o200000,
+    epoll_event: struct("struct epoll_event", EPOLL_EVENT_FIELDS),
+  },
+};
+export const { O_DIRECT, epoll_event } = PER_ARCH[Deno.build.arch];
+
+// fcntl.h
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_RDWR = 2;
+export const O_CLOEXEC = 0o2000000;
+export const O_NONBLOCK = 0o4000;
+
+// sys/mman.h
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const MAP_SHARED = 1;
+export const MAP_PRIVATE = 2;
+export const MAP_ANONYMOUS = 0x20;
+export const MAP_NORESERVE = 0x4000;
+export const MAP_POPULATE = 0x8000;
+export const MFD_CLOEXEC = 1;
+
+// sys/eventfd.h
+export const EFD_CLOEXEC = 0o2000000;
+export const EFD_NONBLOCK = 0o4000;
+
+// sys/epoll.h
+export const EPOLL_CLOEXEC = 0o2000000;
+export const EPOLL_CTL_ADD = 1;
+export const EPOLL_CTL_DEL = 2;
+export const EPOLL_CTL_MOD = 3;
+export const EPOLLIN = 0x001;
+export const EPOLLOUT = 0x004;
+export const EPOLLERR = 0x008;
+export const EPOLLHUP = 0x010;
+
+// linux/falloc.h
+export const FALLOC_FL_KEEP_SIZE = 1;
+export const FALLOC_FL_PUNCH_HOLE = 2;
+export const FALLOC_FL_ZERO_RANGE = 0x10;
+
+// linux/fs.h; BLKGETSIZE64 is _IOR(0x12, 114, size_t).
+export const BLKSSZGET = 0x1268;
+export const BLKGETSIZE64 = 0x80081272;
+export const BLKPBSZGET = 0x127b;
+export const RWF_DSYNC = 2;
+
+// sys/file.h
+export const LOCK_SH = 1;
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+
+// signal.h: the first real-time signal glibc leaves to programs (bits 32 and 33 are its own).
+export const SIGRTMIN = 34;
+export const SIG_BLOCK = 0;
+
+// uio.h
+export const iovec = struct("struct iovec", { iov_base: u64, iov_len: u64 });
+/** include/uapi/linux/uio.h UIO_MAXIOV: more segments in one call are refused with EINVAL. */
+export const IOV_MAX = 1024;
+
+export const timespec = struct("struct timespec", { tv_sec: u64, tv_nsec: u64 });
+
+// io_uring.h; the three call numbers are the same on every architecture.
+export const SYS_io_uring_setup = 425;
+export const SYS_io_uring_enter = 426;
+export const SYS_io_uring_register = 427;
+export const IORING_OFF_SQ_RING = 0;
+export const IORING_OFF_SQES = 0x10000000;
+export const IORING_FEAT_SINGLE_MMAP = 1;
+export const IORING_ENTER_GETEVENTS = 1;
+export const IORING_OP_NOP = 0;
+export const IORING_OP_READV = 1;
+export const IORING_OP_WRITEV = 2;
+export const IORING_OP_FSYNC = 3;
+export const IORING_OP_FALLOCATE = 17;
+export const IORING_FSYNC_DATASYNC = 1;
+
+export const io_sqring_offsets = struct("struct io_sqring_offsets", {
+  head: u32,
+  tail: u32,
+  ring_mask: u32,
+  ring_entries: u32,
+  flags: u32,
+  dropped: u32,
+  array: u32,
+  resv1: u32,
+  user_addr: u64,
+});
+export const io_cqring_offsets = struct("struct io_cqring_offsets", {
+  head: u32,
+  tail: u32,
+  ring_mask: u32,
+  ring_entries: u32,
+  overflow: u32,
+  cqes: u32,
+  flags: u32,
+  resv1: u32,
+  user_addr: u64,
+});
+export const io_uring_params = struct("struct io_uring_params", {
+  sq_entries: u32,
+  cq_entries: u32,
+  flags: u32,
+  sq_thread_cpu: u32,
+  sq_thread_idle: u32,
+  features: u32,
+  wq_fd: u32,
+  resv: array(u32, 3),
+  sq_off: io_sqring_offsets,
+  cq_off: io_cqring_offsets,
+});
+/** The unions' first names; `rw_flags` is also `fsync_flags`, `addr` also `fallocate`'s length. */
+export const io_uring_sqe = struct("struct io_uring_sqe", {
+  opcode: u8,
+  flags: u8,
+  ioprio: u16,
+  fd: i32,
+  off: u64,
+  addr: u64,
+  len: u32,
+  rw_flags: u32,
+  user_data: u64,
+  buf_index: u16,
+  personality: u16,
+  splice_fd_in: i32,
+  addr3: u64,
+  __pad2: array(u64, 1),
+});
+export const io_uring_cqe = struct("struct io_uring_cqe", { user_data: u64, res: i32, flags: u32 });

@@ -1,0 +1,149 @@
+/** The event loop of the I/O thread: epoll, timers and deferred tasks. Blocks its thread; see `event_loop.ts`. */
+import { EPOLLERR, EPOLLIN, EPOLLOUT } from "../abi/linux.ts";
+import { Epoll } from "../sys/epoll.ts";
+import type { FdNumber } from "../sys/fd.ts";
+import type { EventLoop, Watch, Watcher } from "./event_loop.ts";
+
+class FdWatch implements Watch {
+  #loop: EpollLoop | undefined;
+  constructor(
+    loop: EpollLoop,
+    readonly slot: number,
+    readonly fd: FdNumber,
+    readonly watcher: Watcher,
+    readonly token: number,
+    /** Whether the kernel can poll it; otherwise it counts as always ready. */
+    public pollable: boolean,
+    public events: number,
+  ) {
+    this.#loop = loop;
+  }
+
+  update(events: number): void {
+    if (this.#loop === undefined || events === this.events) return;
+    this.events = events;
+    this.#loop.changed(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.#loop?.forget(this);
+    this.#loop = undefined;
+  }
+}
+
+class TimerWatch implements Watch {
+  active = true;
+  constructor(readonly due: number, readonly watcher: Watcher, readonly token: number) {}
+
+  update(): void {}
+
+  [Symbol.dispose](): void {
+    this.active = false;
+  }
+}
+
+/** Runs until `stop` is called from one of its own callbacks. */
+export class EpollLoop implements EventLoop, Disposable {
+  readonly #epoll = new Epoll();
+  readonly #watches: (FdWatch | undefined)[] = [];
+  readonly #freeSlots: number[] = [];
+  #alwaysReady: FdWatch[] = [];
+  #timers: TimerWatch[] = [];
+  #deferred: (() => void)[] = [];
+  #running = false;
+
+  get now(): number {
+    return performance.now();
+  }
+
+  watch(fd: number, events: number, watcher: Watcher, token = 0): Watch {
+    const slot = this.#freeSlots.pop() ?? this.#watches.length;
+    const pollable = this.#epoll.add(fd as FdNumber, events, slot);
+    const watch = new FdWatch(this, slot, fd as FdNumber, watcher, token, pollable, events);
+    this.#watches[slot] = watch;
+    if (!pollable) this.#alwaysReady.push(watch);
+    return watch;
+  }
+
+  /** For FdWatch only. */
+  changed(watch: FdWatch): void {
+    if (watch.pollable) this.#epoll.modify(watch.fd, watch.events, watch.slot);
+  }
+
+  /** For FdWatch only. */
+  forget(watch: FdWatch): void {
+    if (watch.pollable) this.#epoll.remove(watch.fd);
+    else this.#alwaysReady = this.#alwaysReady.filter((other) => other !== watch);
+    this.#watches[watch.slot] = undefined;
+    this.#freeSlots.push(watch.slot);
+  }
+
+  timer(delayMs: number, watcher: Watcher, token = 0): Watch {
+    const timer = new TimerWatch(this.now + delayMs, watcher, token);
+    this.#timers.push(timer);
+    return timer;
+  }
+
+  defer(task: () => void): void {
+    this.#deferred.push(task);
+  }
+
+  /** Ends `run` after the current turn. */
+  stop(): void {
+    this.#running = false;
+  }
+
+  run(): void {
+    this.#running = true;
+    while (this.#running) this.#turn();
+  }
+
+  #turn(): void {
+    const count = this.#epoll.wait(this.#timeout());
+    for (let i = 0; i < count; i++) {
+      // A callback earlier in this turn may have disposed the watch, or even reused its slot: a slot only
+      // ever gets events the kernel had for it, and a spurious call is allowed by every watcher.
+      const watch = this.#watches[this.#epoll.token(i)];
+      watch?.watcher.ready(this.#epoll.events(i), watch.token);
+    }
+    if (this.#alwaysReady.length > 0) this.#serveAlwaysReady();
+    if (this.#timers.length > 0) this.#serveTimers();
+    if (this.#deferred.length > 0) this.#serveDeferred();
+  }
+
+  #timeout(): number {
+    if (this.#deferred.length > 0) return 0;
+    for (const watch of this.#alwaysReady) if (watch.events !== 0) return 0;
+    let soonest = Infinity;
+    for (const timer of this.#timers) if (timer.active) soonest = Math.min(soonest, timer.due);
+    return soonest === Infinity ? -1 : Math.max(0, Math.ceil(soonest - this.now));
+  }
+
+  #serveAlwaysReady(): void {
+    for (const watch of [...this.#alwaysReady]) {
+      const events = watch.events & (EPOLLIN | EPOLLOUT | EPOLLERR);
+      if (events !== 0) watch.watcher.ready(events, watch.token);
+    }
+  }
+
+  #serveTimers(): void {
+    const now = this.now;
+    const due = this.#timers.filter((timer) => timer.active && timer.due <= now);
+    this.#timers = this.#timers.filter((timer) => timer.active && timer.due > now);
+    for (const timer of due) {
+      if (!timer.active) continue; // cancelled by one before it
+      timer.active = false;
+      timer.watcher.ready(0, timer.token);
+    }
+  }
+
+  #serveDeferred(): void {
+    const tasks = this.#deferred;
+    this.#deferred = [];
+    for (const task of tasks) task();
+  }
+
+  [Symbol.dispose](): void {
+    this.#epoll[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * io_uring with the rings as typed arrays: one `io_uring_enter` per batch, completions read in place.
+ * The kernel is the other owner of the rings: it stores `sq.head` and `cq.tail`, we store `sq.tail` and
+ * `cq.head`; all four only through Atomics. Used by file backends.
+ */
+import {
+  io_uring_cqe,
+  io_uring_params,
+  io_uring_sqe,
+  IORING_ENTER_GETEVENTS,
+  IORING_FEAT_SINGLE_MMAP,
+  IORING_OFF_SQ_RING,
+  IORING_OFF_SQES,
+  SYS_io_uring_enter,
+  SYS_io_uring_setup,
+} from "../abi/linux.ts";
+import { type FdNumber, OwnedFd } from "./fd.ts";
+import { errno, libc } from "./libc.ts";
+import { Mapping } from "./mmap.ts";
+import { check, EAGAIN, EINTR, SysError } from "./sys_error.ts";
+
+const EBUSY = 16;
+const SQE_WORDS = io_uring_sqe.size / 4;
+const CQE_WORDS = io_uring_cqe.size / 4;
+const SQE = wordOffsets(io_uring_sqe.at);
+
+function wordOffsets<F extends string>(at: Readonly<Record<F, number>>): Record<F, number> {
+  const words = {} as Record<F, number>;
+  for (const name of Object.keys(at) as F[]) words[name] = at[name] >> 2;
+  return words;
+}
+
+/** One completed operation, valid until the next `reap`. */
+export interface Completion {
+  /** What `push` was given. */
+  readonly token: number;
+  /** The system call's result; -errno on failure. */
+  readonly result: number;
+}
+
+/** A submission and completion ring pair. Not shared between isolates. */
+export class IoUring implements Disposable {
+  readonly #fd: OwnedFd;
+  readonly #rings: Mapping;
+  readonly #sqeMapping: Mapping;
+  readonly #ring: Uint32Array;
+  readonly #ringSigned: Int32Array;
+  readonly #sqes: Uint32Array;
+  readonly #sqHead: number;
+  readonly #sqTail: number;
+  readonly #sqMask: number;
+  readonly #sqArray: number;
+  readonly #cqHead: number;
+  readonly #cqTail: number;
+  readonly #cqMask: number;
+  readonly #cqes: number;
+  readonly #enter = libc().syscall_enter;
+  readonly #completion = { token: 0, result: 0 };
+  #tail = 0;
+  #unsubmitted = 0;
+
+  /** Throws SysError: ENOSYS, or EPERM where kernel.io_uring_disabled or seccomp forbids it. */
+  constructor(readonly entries: number) {
+    const params = new Uint8Array(io_uring_params.size);
+    this.#fd = new OwnedFd(
+      check(libc().syscall_setup(SYS_io_uring_setup, entries, params), "io_uring_setup"),
+    );
+    const view = new DataView(params.buffer);
+    const at = io_uring_params.at;
+    const field = (offset: number) => view.getUint32(offset, true);
+    if ((field(at.features) & IORING_FEAT_SINGLE_MMAP) === 0) {
+      this.#fd.close();
+      throw new SysError("io_uring_setup", 38, "io_uring needs Linux 5.4 or newer");
+    }
+    const sqOff = (word: number) => field(at.sq_off + word * 4);
+    const cqOff = (word: number) => field(at.cq_off + word * 4);
+    // Words of io_sqring_offsets and io_cqring_offsets, in order: head, tail, mask, entries, flags | overflow,
+    // dropped | cqes, array.
+    const sqEntries = field(at.sq_entries);
+    const cqEntries = field(at.cq_entries);
+    const ringBytes = Math.max(
+      sqOff(6) + sqEntries * 4,
+      cqOff(5) + cqEntries * io_uring_cqe.size,
+    );
+    this.#rings = Mapping.shared(this.#fd.number, ringBytes, IORING_OFF_SQ_RING, "io_uring rings");
+    this.#sqeMapping = Mapping.shared(
+      this.#fd.number,
+      sqEntries * io_uring_sqe.size,
+      IORING_OFF_SQES,
+      "io_uring entries",
+    );
+    const buffer = this.#rings.buffer();
+    this.#ring = new Uint32Array(buffer, 0, ringBytes >> 2);
+    this.#ringSigned = new Int32Array(buffer, 0, ringBytes >> 2);
+    this.#sqes = new Uint32Array(this.#sqeMapping.buffer());
+    this.#sqHead = sqOff(0) >> 2;
+    this.#sqTail = sqOff(1) >> 2;
+    this.#sqMask = sqEntries - 1;
+    this.#sqArray = sqOff(6) >> 2;
+    this.#cqHead = cqOff(0) >> 2;
+    this.#cqTail = cqOff(1) >> 2;
+    this.#cqMask = cqEntries - 1;
+    this.#cqes = cqOff(5) >> 2;
+  }
+
+  /** Readable (EPOLLIN) while completions wait. */
+  get fd(): FdNumber {
+    return this.#fd.number;
+  }
+
+  /** Free submission entries. */
+  get room(): number {
+    return this.#sqMask + 1 - ((this.#tail - Atomics.load(this.#ring, this.#sqHead)) >>> 0);
+  }
+
+  /**
+   * Queues one operation; false when the ring is full (call `submit`, try again). `offset` and `address` are
+   * below 2**53. Memory at `address` stays in place until the completion with `token` (< 2**32) is reaped.
+   */
+  push(
+    opcode: number,
+    fd: FdNumber,
+    offset: number,
+    address: number,
+    length: number,
+    rwFlags: number,
+    token: number,
+  ): boolean {
+    if (this.room === 0) return false;
+    const slot = this.#tail & this.#sqMask;
+    const base = slot * SQE_WORDS;
+    const sqes = this.#sqes;
+    sqes.fill(0, base, base + SQE_WORDS);
+    sqes[base + SQE.opcode] = opcode;
+    sqes[base + SQE.fd] = fd;
+    sqes[base + SQE.off] = offset;
+    sqes[base + SQE.off + 1] = offset / 0x1_0000_0000;
+    sqes[base + SQE.addr] = address;
+    sqes[base + SQE.addr + 1] = address / 0x1_0000_0000;
+    sqes[base + SQE.len] = length;
+    sqes[base + SQE.rw_flags] = rwFlags;
+    sqes[base + SQE.user_data] = token;
+    this.#ring[this.#sqArray + slot] = slot;
+    this.#tail = (this.#tail + 1) >>> 0;
+    this.#unsubmitted++;
+    Atomics.store(this.#ring, this.#sqTail, this.#tail);
+    return true;
+  }
+
+  /** Hands everything queued to the kernel, and waits until `waitFor` completions are there. */
+  submit(waitFor = 0): void {
+    while (this.#unsubmitted > 0 || waitFor > 0) {
+      const enter = this.#enter;
+      const flags = waitFor > 0 ? IORING_ENTER_GETEVENTS : 0;
+      const taken = enter(
+        SYS_io_uring_enter,
+        this.#fd.number,
+        this.#unsubmitted,
+        waitFor,
+        flags,
+        null,
+        0n,
+      );
+      if (taken >= 0) {
+        this.#unsubmitted -= taken;
+        waitFor = 0;
+        continue;
+      }
+      const number = errno();
+      if (number === EINTR) continue;
+      // The kernel is short of memory or of completion space: reap, and come back with the next submit.
+      if (number === EAGAIN || number === EBUSY) return;
+      throw new SysError("io_uring_enter", number);
+    }
+  }
+
+  /** Whether `submit` has to be called again (the kernel could not take everything). */
+  get pending(): boolean {
+    return this.#unsubmitted > 0;
+  }
+
+  /** The oldest completion not yet reaped, or undefined. The object is reused by the next call. */
+  reap(): Completion | undefined {
+    const ring = this.#ring;
+    const head = ring[this.#cqHead] as number;
+    if (head === Atomics.load(ring, this.#cqTail)) return undefined;
+    const base = this.#cqes + (head & this.#cqMask) * CQE_WORDS;
+    this.#completion.token = ring[base] as number;
+    this.#completion.result = this.#ringSigned[base + 2] as number;
+    Atomics.store(ring, this.#cqHead, head + 1);
+    return this.#completion;
+  }
+
+  [Symbol.dispose](): void {
+    this.#rings.unmap();
+    this.#sqeMapping.unmap();
+    this.#fd.close();
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * The one table of C functions this project calls, and the only `dlopen`. Everything in `src/sys` goes
+ * through `libc()`; nothing above `src/sys` sees it.
+ */
+
+// Sizes are i32/u32 where the range allows: a JS number in a 64-bit parameter costs 100 ns (codebases.md).
+// `long`-sized results of read/write are declared i32: no caller asks for 2 GiB at once.
+const SYMBOLS = {
+  // int *__errno_location(void);
+  __errno_location: { parameters: [], result: "pointer" },
+  // int open(const char *path, int flags, ...);
+  open: { parameters: ["buffer", "i32", "i32"], result: "i32" },
+  // int close(int fd);
+  close: { parameters: ["i32"], result: "i32" },
+  // ssize_t read(int fd, void *buf, size_t count);
+  read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  // ssize_t write(int fd, const void *buf, size_t count);
+  write: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  // ssize_t preadv(int fd, const struct iovec *iov, int iovcnt, off_t offset);
+  preadv: { parameters: ["i32", "buffer", "i32", "i64"], result: "i32" },
+  // ssize_t pwritev2(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags);
+  pwritev2: { parameters: ["i32", "buffer", "i32", "i64", "i32"], result: "i32" },
+  // int fdatasync(int fd);
+  fdatasync: { parameters: ["i32"], result: "i32" },
+  // int fallocate(int fd, int mode, off_t offset, off_t len);
+  fallocate: { parameters: ["i32", "i32", "i64", "i64"], result: "i32" },
+  // int flock(int fd, int operation);
+  flock: { parameters: ["i32", "i32"], result: "i32" },
+  // int ioctl(int fd, unsigned long request, ...); by what the argument is:
+  ioctl: { parameters: ["i32", "u32", "i32"], result: "i32" },
+  ioctl_buffer: { name: "ioctl", parameters: ["i32", "u32", "buffer"], result: "i32" },
+  ioctl_address: { name: "ioctl", parameters: ["i32", "u32", "usize"], result: "i32" },
+  // void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
+  mmap: { parameters: ["usize", "usize", "i32", "i32", "i32", "i64"], result: "usize" },
+  // int munmap(void *addr, size_t length);
+  munmap: { parameters: ["usize", "usize"], result: "i32" },
+  // int memfd_create(const char *name, unsigned int flags);
+  memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
+  // int ftruncate(int fd, off_t length);
+  ftruncate: { parameters: ["i32", "i64"], result: "i32" },
+  // int eventfd(unsigned int initval, int flags);
+  eventfd: { parameters: ["u32", "i32"], result: "i32" },
+  // int epoll_create1(int flags);
+  epoll_create1: { parameters: ["i32"], result: "i32" },
+  // int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event);
+  epoll_ctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
+  // int epoll_wait(int epfd, struct epoll_event *events, int maxevents, int timeout);
+  epoll_wait: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
+  // pid_t gettid(void); since glibc 2.30, as tgkill
+  gettid: { parameters: [], result: "i32" },
+  // pid_t getpid(void);
+  getpid: { parameters: [], result: "i32" },
+  // int tgkill(pid_t tgid, pid_t tid, int sig);
+  tgkill: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  // int pthread_sigmask(int how, const sigset_t *set, sigset_t *oldset); returns an errno, does not set it
+  pthread_sigmask: { parameters: ["i32", "buffer", "pointer"], result: "i32" },
+  // int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
+  sigtimedwait: { parameters: ["buffer", "pointer", "buffer"], result: "i32" },
+  // long syscall(long number, ...); for io_uring, which libc does not wrap
+  syscall_setup: { name: "syscall", parameters: ["i32", "u32", "buffer"], result: "i32" },
+  syscall_enter: {
+    name: "syscall",
+    parameters: ["i32", "i32", "u32", "u32", "u32", "pointer", "usize"],
+    result: "i32",
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** The C functions, typed from the table. */
+export type Libc = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
+
+// Deno's Linux builds are glibc builds. An absolute path lets users scope --allow-ffi to this one file.
+const CANDIDATES = [
+  `/lib/${Deno.build.arch}-linux-gnu/libc.so.6`, // Debian, Ubuntu
+  "/lib64/libc.so.6", // Fedora, SUSE
+  "/usr/lib/libc.so.6", // Arch
+  "libc.so.6", // whatever the loader finds; needs an unscoped --allow-ffi
+];
+
+let symbols: Libc | undefined;
+
+/** The C library, opened on first use in each isolate. Throws when none of the usual places has one. */
+export function libc(): Libc {
+  return symbols ??= openLibc();
+}
+
+function openLibc(): Libc {
+  const failures: string[] = [];
+  for (const path of CANDIDATES) {
+    try {
+      return Deno.dlopen(path, SYMBOLS).symbols;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotCapable) throw error;
+      failures.push(`${path}: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+  throw new Error(`Cannot open the C library: ${failures.join("; ")}`);
+}
+
+let errnoWord: Int32Array | undefined;
+
+/**
+ * The calling thread's errno; to be read before any other call. The location is cached per isolate,
+ * which is sound because an isolate stays on one thread (and no `nonblocking` call is used).
+ */
+export function errno(): number {
+  if (errnoWord === undefined) {
+    const pointer = libc().__errno_location();
+    if (pointer === null) throw new Error("Cannot find errno");
+    // SAFETY: glibc returns the address of the calling thread's int, valid as long as the thread lives.
+    errnoWord = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(pointer, 4));
+  }
+  return errnoWord[0] ?? 0;
+}
+
+const encoder = new TextEncoder();
+
+/** A NUL-terminated UTF-8 string for a `const char *` parameter. */
+export function cString(text: string): Uint8Array<ArrayBuffer> {
+  return encoder.encode(`${text}\0`);
+}
+
+/** The address of a typed array's first byte. The caller keeps the array alive while the kernel uses it. */
+export function addressOf(bytes: Uint8Array<ArrayBuffer> | Uint32Array<ArrayBuffer>): number {
+  // SAFETY: V8 does not move the backing stores of ArrayBuffers.
+  return Number(Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes)));
+}

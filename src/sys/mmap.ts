@@ -1,0 +1,89 @@
+/** Memory mappings with one owner each: guest RAM, kvm_run pages, io_uring rings. */
+import {
+  MAP_ANONYMOUS,
+  MAP_NORESERVE,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  MFD_CLOEXEC,
+  PROT_READ,
+  PROT_WRITE,
+} from "../abi/linux.ts";
+import { type FdNumber, OwnedFd } from "./fd.ts";
+import { cString, errno, libc } from "./libc.ts";
+import { check, SysError } from "./sys_error.ts";
+
+const MAP_FAILED = 2n ** 64n - 1n;
+let live = 0;
+
+/** How many mappings of this isolate are open. */
+export function liveMappings(): number {
+  return live;
+}
+
+/** The bytes at [address, address + size) of this process, mapped by any isolate of it. */
+export function bytesAt(address: number, size: number): ArrayBuffer {
+  const pointer = Deno.UnsafePointer.create(BigInt(address));
+  if (pointer === null) throw new Error("Cannot view memory at address 0");
+  // SAFETY: callers pass a mapping that its owner unmaps only after every isolate said goodbye (design.md 5).
+  return Deno.UnsafePointerView.getArrayBuffer(pointer, size);
+}
+
+/** A mapping this object unmaps, once. No view over it may be used after that. */
+export class Mapping implements Disposable {
+  #open = true;
+
+  private constructor(readonly address: number, readonly size: number) {
+    live++;
+  }
+
+  static #map(size: number, flags: number, fd: number, offset: number, what: string): Mapping {
+    const address = libc().mmap(
+      0n,
+      BigInt(size),
+      PROT_READ | PROT_WRITE,
+      flags,
+      fd,
+      BigInt(offset),
+    );
+    if (address === MAP_FAILED) throw new SysError(`mmap of ${size} bytes for ${what}`, errno());
+    return new Mapping(Number(address), size);
+  }
+
+  /** `size` bytes of zeroes, given to the process page by page when touched. */
+  static anonymous(size: number, what: string): Mapping {
+    return Mapping.#map(size, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, what);
+  }
+
+  /** `size` bytes of `fd` from `offset`, shared with the kernel or other processes. */
+  static shared(fd: FdNumber, size: number, offset: number, what: string): Mapping {
+    return Mapping.#map(size, MAP_SHARED | MAP_NORESERVE, fd, offset, what);
+  }
+
+  /** The bytes as an ArrayBuffer; every call makes a new one. */
+  buffer(): ArrayBuffer {
+    return bytesAt(this.address, this.size);
+  }
+
+  unmap(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    live--;
+    check(libc().munmap(BigInt(this.address), BigInt(this.size)), "munmap");
+  }
+
+  [Symbol.dispose](): void {
+    this.unmap();
+  }
+}
+
+/** An anonymous file of `size` bytes in memory, to be mapped here and handed to another process. */
+export function createMemfd(name: string, size: number): OwnedFd {
+  const fd = new OwnedFd(check(libc().memfd_create(cString(name), MFD_CLOEXEC), "memfd_create"));
+  try {
+    check(libc().ftruncate(fd.number, BigInt(size)), `ftruncate of memfd to ${size} bytes`);
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+  return fd;
+}

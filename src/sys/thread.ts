@@ -1,0 +1,36 @@
+/**
+ * The kick signal (design.md 5, "Kick recipe"): a vCPU thread blocks it everywhere but inside KVM_RUN, so
+ * a `tgkill` from any thread makes KVM_RUN return EINTR and does nothing else.
+ */
+import { SIG_BLOCK, SIGRTMIN } from "../abi/linux.ts";
+import { libc } from "./libc.ts";
+import { check, SysError } from "./sys_error.ts";
+
+/** What `kickThread` sends. */
+export const KICK_SIGNAL = SIGRTMIN;
+
+// sigset_t: 1024 bits in glibc, of which the kernel reads the first 64; signal n is bit n - 1.
+const kickSet = new Uint8Array(128);
+kickSet[(KICK_SIGNAL - 1) >> 3] = 1 << ((KICK_SIGNAL - 1) & 7);
+const NO_WAIT = new Uint8Array(16);
+
+/** The calling thread's id, for `kickThread`. */
+export function threadId(): number {
+  return libc().gettid();
+}
+
+/** Blocks the kick signal in the calling thread, for good. */
+export function blockKickSignal(): void {
+  const error = libc().pthread_sigmask(SIG_BLOCK, kickSet, null);
+  if (error !== 0) throw new SysError("pthread_sigmask", error);
+}
+
+/** Takes the kick signals pending in the calling thread, so that the next KVM_RUN does not return at once. */
+export function drainKickSignal(): void {
+  while (libc().sigtimedwait(kickSet, null, NO_WAIT) === KICK_SIGNAL);
+}
+
+/** Makes thread `tid` of this process leave KVM_RUN. The thread must have called `blockKickSignal`. */
+export function kickThread(tid: number): void {
+  check(libc().tgkill(libc().getpid(), tid, KICK_SIGNAL), "tgkill");
+}

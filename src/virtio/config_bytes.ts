@@ -1,0 +1,54 @@
+/**
+ * A configuration space held as bytes (spec 2.5): any width at any offset gives the byte-wise view
+ * (BF-CFG-05), reads past the end give 0 and writes there are lost (BF-CFG-06).
+ */
+import type { AccessSize, ConfigSpace } from "./device.ts";
+
+/** Called with every byte the driver writes inside the space; stores it or not. */
+export type ConfigWrite = (offset: number, value: number) => void;
+
+/** The space, and the device's own way to change it. */
+export class ConfigBytes implements ConfigSpace {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #onWrite: ConfigWrite;
+  #generation = 0;
+
+  /** `onWrite` decides what a driver's write does; without it the space is read-only (BF-CFG-07). */
+  constructor(length: number, onWrite: ConfigWrite = () => {}) {
+    this.#bytes = new Uint8Array(length);
+    this.#view = new DataView(this.#bytes.buffer);
+    this.#onWrite = onWrite;
+  }
+
+  get length(): number {
+    return this.#bytes.length;
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
+  read(offset: number, size: AccessSize): number {
+    let value = 0;
+    for (let i = size - 1; i >= 0; i--) value = (value << 8) | (this.#bytes[offset + i] ?? 0);
+    return value >>> 0;
+  }
+
+  write(offset: number, size: AccessSize, value: number): void {
+    for (let i = 0; i < size && offset + i < this.#bytes.length; i++) {
+      this.#onWrite(offset + i, (value >>> (8 * i)) & 0xff);
+    }
+  }
+
+  /** Changes fields from the device's side as one version: the generation moves once. */
+  update(change: (view: DataView) => void): void {
+    change(this.#view);
+    this.#generation = (this.#generation + 1) >>> 0;
+  }
+
+  /** Stores a byte the driver was allowed to write: no new version, it knows what it wrote. */
+  store(offset: number, value: number): void {
+    this.#bytes[offset] = value;
+  }
+}
