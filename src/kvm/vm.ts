@@ -88,36 +88,40 @@ export class KvmVm implements Disposable {
     checkKvm(libc().ioctl_buffer(this.fd, KVM_IRQFD, bytes), `KVM_IRQFD for line ${gsi}`);
   }
 
-  /** From now on a matching guest write signals `event.fd` and does not exit. */
-  ioeventfd(event: IoEvent): void {
-    this.#ioeventfd(event, 0);
-  }
-
-  removeIoeventfd(event: IoEvent): void {
-    this.#ioeventfd(event, KVM_IOEVENTFD_FLAG_DEASSIGN);
-  }
-
-  #ioeventfd(event: IoEvent, flags: number): void {
-    const { bytes, view } = block(kvm_ioeventfd.size);
-    const at = kvm_ioeventfd.at;
-    if (event.space === "pio") flags |= KVM_IOEVENTFD_FLAG_PIO;
-    if (event.datamatch !== undefined) {
-      flags |= KVM_IOEVENTFD_FLAG_DATAMATCH;
-      view.setBigUint64(at.datamatch, BigInt(event.datamatch), true);
-    }
-    view.setBigUint64(at.addr, BigInt(event.address), true);
-    view.setUint32(at.len, event.length, true);
-    view.setInt32(at.fd, event.fd, true);
-    view.setUint32(at.flags, flags, true);
-    checkKvm(
-      libc().ioctl_buffer(this.fd, KVM_IOEVENTFD, bytes),
-      `KVM_IOEVENTFD at 0x${event.address.toString(16)}`,
-    );
-  }
-
   [Symbol.dispose](): void {
     this.#fd.close();
   }
+}
+
+/**
+ * From now on a matching guest write signals `event.fd` and does not exit. For threads that know the VM by its
+ * descriptor only.
+ */
+export function bindIoEventfd(vmFd: FdNumber, event: IoEvent): void {
+  ioeventfd(vmFd, event, 0);
+}
+
+/** Ends `bindIoEventfd` for the same event. */
+export function unbindIoEventfd(vmFd: FdNumber, event: IoEvent): void {
+  ioeventfd(vmFd, event, KVM_IOEVENTFD_FLAG_DEASSIGN);
+}
+
+function ioeventfd(vmFd: FdNumber, event: IoEvent, flags: number): void {
+  const { bytes, view } = block(kvm_ioeventfd.size);
+  const at = kvm_ioeventfd.at;
+  if (event.space === "pio") flags |= KVM_IOEVENTFD_FLAG_PIO;
+  if (event.datamatch !== undefined) {
+    flags |= KVM_IOEVENTFD_FLAG_DATAMATCH;
+    view.setBigUint64(at.datamatch, BigInt(event.datamatch), true);
+  }
+  view.setBigUint64(at.addr, BigInt(event.address), true);
+  view.setUint32(at.len, event.length, true);
+  view.setInt32(at.fd, event.fd, true);
+  view.setUint32(at.flags, flags, true);
+  checkKvm(
+    libc().ioctl_buffer(vmFd, KVM_IOEVENTFD, bytes),
+    `KVM_IOEVENTFD at 0x${event.address.toString(16)}`,
+  );
 }
 
 /** KVM_CREATE_VCPU on a VM known by its descriptor only: vCPUs are born on the thread that runs them. */

@@ -21,8 +21,9 @@ class FdWatch implements Watch {
 
   update(events: number): void {
     if (this.#loop === undefined || events === this.events) return;
+    const before = this.events;
     this.events = events;
-    this.#loop.changed(this);
+    this.#loop.changed(this, before);
   }
 
   [Symbol.dispose](): void {
@@ -65,15 +66,20 @@ export class EpollLoop implements EventLoop, Disposable {
     return watch;
   }
 
-  /** For FdWatch only. */
-  changed(watch: FdWatch): void {
-    if (watch.pollable) this.#epoll.modify(watch.fd, watch.events, watch.slot);
+  /** For FdWatch only. A paused watch leaves the set: EPOLLHUP would come even with no events asked for. */
+  changed(watch: FdWatch, before: number): void {
+    if (!watch.pollable) return;
+    if (watch.events === 0) this.#epoll.remove(watch.fd);
+    else if (before === 0) this.#epoll.add(watch.fd, watch.events, watch.slot);
+    else this.#epoll.modify(watch.fd, watch.events, watch.slot);
   }
 
   /** For FdWatch only. */
   forget(watch: FdWatch): void {
-    if (watch.pollable) this.#epoll.remove(watch.fd);
-    else this.#alwaysReady = this.#alwaysReady.filter((other) => other !== watch);
+    if (watch.pollable && watch.events !== 0) this.#epoll.remove(watch.fd);
+    else if (!watch.pollable) {
+      this.#alwaysReady = this.#alwaysReady.filter((other) => other !== watch);
+    }
     this.#watches[watch.slot] = undefined;
     this.#freeSlots.push(watch.slot);
   }

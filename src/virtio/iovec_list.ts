@@ -18,6 +18,9 @@ export class IovecList {
     this.#words = new Uint32Array(capacity * IOVEC_WORDS);
   }
 
+  /** Where `words` lies in the monitor's memory: found and kept by whoever knows how; 0 while unknown. */
+  wordsAddress = 0;
+
   /** Entries in use. */
   get count(): number {
     return this.#count;
@@ -91,5 +94,6 @@ export class IovecList {
     const larger = new Uint32Array(this.#words.length * 2);
     larger.set(this.#words);
     this.#words = larger;
+    this.wordsAddress = 0;
   }
 }

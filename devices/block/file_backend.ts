@@ -1,0 +1,28 @@
+/** Opens a disk image or block device with the best engine the host has. */
+import type { EventLoop } from "../../src/loop/event_loop.ts";
+import { DiskFile, type DiskFileOptions } from "../../src/sys/disk_file.ts";
+import { SysError } from "../../src/sys/sys_error.ts";
+import type { BlockBackend } from "./backend.ts";
+import { SyncBackend } from "./sync_backend.ts";
+import { UringBackend } from "./uring_backend.ts";
+
+/** Which file, and how it is read and written. */
+export interface FileBackendOptions extends DiskFileOptions {
+  /** `auto`, the default, is io_uring where the host allows it. */
+  readonly engine?: "auto" | "io_uring" | "sync";
+}
+
+/** Throws SysError when the file, or the engine asked for, cannot be had. */
+export function openFileBackend(options: FileBackendOptions, loop: EventLoop): BlockBackend {
+  const file = new DiskFile(options);
+  if (options.engine === "sync") return new SyncBackend(file, options.readOnly);
+  try {
+    return new UringBackend(file, options.readOnly, loop);
+  } catch (error) {
+    if (options.engine !== "io_uring" && error instanceof SysError) {
+      return new SyncBackend(file, options.readOnly);
+    }
+    file[Symbol.dispose]();
+    throw error;
+  }
+}

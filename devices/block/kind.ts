@@ -1,0 +1,159 @@
+/** virtio-block as configuration: `--disk PATH[,ro][,id=ID][,direct]`. */
+import {
+  type Claim,
+  type DeviceKind,
+  FlagError,
+  type HostResources,
+  type LiveDevice,
+  type Problem,
+} from "../../src/virtio/device_kind.ts";
+import { SECTOR_BYTES, VIRTIO_BLK_ID_BYTES } from "./abi.ts";
+import { BlockDevice } from "./device.ts";
+import { openFileBackend } from "./file_backend.ts";
+
+export interface BlockConfig {
+  readonly kind: "block";
+  readonly path: string;
+  readonly readOnly: boolean;
+  /** O_DIRECT: past the host's page cache. */
+  readonly direct: boolean;
+  /** What the guest reads as the disk's serial number; ASCII, at most 20 characters. */
+  readonly id?: string;
+  /** How the file is read and written; `auto` is io_uring where the host allows it. */
+  readonly engine?: "auto" | "io_uring" | "sync";
+}
+
+export const blockKind: DeviceKind<BlockConfig> = {
+  kind: "block",
+  syntax: "PATH[,ro][,id=ID][,direct]",
+
+  parse(flag: string): BlockConfig {
+    const [path = "", ...words] = flag.split(",");
+    if (path === "") {
+      throw new FlagError(`Cannot read disk "${flag}": it names no file`, "write --disk PATH[,ro]");
+    }
+    let readOnly = false;
+    let direct = false;
+    let id: string | undefined;
+    for (const word of words) {
+      if (word === "ro") readOnly = true;
+      else if (word === "direct") direct = true;
+      else if (word.startsWith("id=")) id = word.slice(3);
+      else {
+        throw new FlagError(
+          `Cannot read disk "${flag}": "${word}" is not one of ro, direct, id=ID`,
+          "a comma cannot be part of the path: rename the file, or use a link",
+        );
+      }
+    }
+    return { kind: "block", path, readOnly, direct, ...(id === undefined ? {} : { id }) };
+  },
+
+  check(config: BlockConfig, report: (problem: Problem) => void): void {
+    const complain = (code: string, message: string, hint?: string) =>
+      report({ field: "--disk", code, message, ...(hint === undefined ? {} : { hint }) });
+    const { path, id } = config;
+    if (id !== undefined && (id.length > VIRTIO_BLK_ID_BYTES || !/^[\x20-\x7e]+$/.test(id))) {
+      complain(
+        "DISK_ID",
+        `Cannot use disk id "${id}": it must be 1 to ${VIRTIO_BLK_ID_BYTES} ASCII characters`,
+      );
+    }
+    const stat = statOrComplain(path, complain);
+    if (stat === undefined) return;
+    if (stat.isFile && (stat.size === 0 || stat.size % SECTOR_BYTES !== 0)) {
+      complain(
+        "DISK_SIZE",
+        `Cannot use disk "${path}": its size of ${stat.size} bytes is not a multiple of ${SECTOR_BYTES}` +
+          (stat.size === 0 ? ", it is empty" : ""),
+        `make it one: truncate -s ${Math.max(1, Math.ceil(stat.size / 2 ** 20))}M "${path}"`,
+      );
+    }
+    if (!config.readOnly && !canWrite(path)) {
+      complain(
+        "DISK_WRITE_PROTECTED",
+        `Cannot write disk "${path}": permission denied`,
+        `attach it read-only with --disk ${path},ro, or change its permissions`,
+      );
+    }
+  },
+
+  claims(config: BlockConfig): readonly Claim[] {
+    try {
+      const { dev, ino } = Deno.statSync(config.path);
+      const resource = `file:${dev}:${ino}`;
+      return [{ resource, description: `disk "${config.path}"`, alone: !config.readOnly }];
+    } catch {
+      return []; // `check` has said what is wrong with the path
+    }
+  },
+
+  create(config: BlockConfig, host: HostResources): LiveDevice {
+    const backend = openFileBackend(config, host.loop);
+    const name = config.id ?? config.path.slice(config.path.lastIndexOf("/") + 1);
+    return {
+      device: new BlockDevice(backend, name.replace(/[^\x20-\x7e]/g, "?")),
+      close: () => backend.close(),
+    };
+  },
+};
+
+type Complain = (code: string, message: string, hint?: string) => void;
+
+function statOrComplain(path: string, complain: Complain): Deno.FileInfo | undefined {
+  let stat: Deno.FileInfo;
+  try {
+    stat = Deno.statSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) {
+      complain(
+        "DISK_NOT_FOUND",
+        `Cannot find disk "${path}"`,
+        `make an empty one: truncate -s 1G "${path}"`,
+      );
+    } else {
+      complain("DISK_ACCESS", `Cannot look at disk "${path}": ${words(error)}`);
+    }
+    return undefined;
+  }
+  if (stat.isDirectory) {
+    complain(
+      "DISK_IS_DIRECTORY",
+      `Cannot use "${path}" as a disk: it is a directory`,
+      `make an image of it: mke2fs -d "${path}" -t ext4 disk.img 1G`,
+    );
+    return undefined;
+  }
+  if (!stat.isFile && stat.isBlockDevice !== true) {
+    complain(
+      "DISK_KIND",
+      `Cannot use "${path}" as a disk: it is neither a file nor a block device`,
+    );
+    return undefined;
+  }
+  try {
+    Deno.openSync(path, { read: true }).close();
+  } catch (error) {
+    complain(
+      "DISK_ACCESS",
+      `Cannot read disk "${path}": ${words(error)}`,
+      "change its permissions",
+    );
+    return undefined;
+  }
+  return stat;
+}
+
+function canWrite(path: string): boolean {
+  try {
+    Deno.openSync(path, { read: true, write: true }).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function words(error: unknown): string {
+  if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,159 @@
+/**
+ * A disk behind io_uring: one system call per batch, data moved by the kernel straight between the file and
+ * guest RAM. Completions that are ready when `submit` returns (page cache hits) are delivered at once.
+ */
+import {
+  EPOLLIN,
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  FALLOC_FL_ZERO_RANGE,
+  IORING_FSYNC_DATASYNC,
+  IORING_OP_FALLOCATE,
+  IORING_OP_FSYNC,
+  IORING_OP_READV,
+  IORING_OP_WRITEV,
+  RWF_DSYNC,
+} from "../../src/abi/linux.ts";
+import type { EventLoop, Watch, Watcher } from "../../src/loop/event_loop.ts";
+import type { DiskFile } from "../../src/sys/disk_file.ts";
+import { IoUring } from "../../src/sys/io_uring.ts";
+import { addressOf } from "../../src/sys/libc.ts";
+import { InvariantError } from "../../src/virtio/faults.ts";
+import type { IovecList } from "../../src/virtio/iovec_list.ts";
+import { SECTOR_BYTES } from "./abi.ts";
+import type { BlockBackend, BlockEvents } from "./backend.ts";
+
+/** One operation per tag, and a device has at most this many tags (its queue's size). */
+const RING_ENTRIES = 256;
+const EOPNOTSUPP = 95;
+/** When the kernel is short of memory for requests: try again after this long. */
+const RETRY_MS = 1;
+
+/** How a range is made to read as zeroes: the better way first, the other when the file system lacks it. */
+const PUNCH = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+const ZERO = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+
+/** A zeroing under way, kept for the second attempt. */
+interface Zeroing {
+  readonly offset: number;
+  readonly length: number;
+  /** The mode to try when the first is not supported. */
+  readonly otherwise: number;
+}
+
+export class UringBackend implements BlockBackend, Watcher {
+  readonly sectors: number;
+  readonly readOnly: boolean;
+  readonly logicalBlockBytes: number;
+  readonly physicalBlockBytes: number;
+  readonly canDiscard: boolean;
+  readonly canWriteZeroes: boolean;
+  readonly #file: DiskFile;
+  readonly #ring: IoUring;
+  readonly #loop: EventLoop;
+  readonly #watch: Watch;
+  readonly #zeroings: (Zeroing | undefined)[] = [];
+  #events: BlockEvents | undefined;
+  #retry: Watch | undefined;
+
+  /** Takes over `file`. Throws SysError where io_uring is not available. */
+  constructor(file: DiskFile, readOnly: boolean, loop: EventLoop) {
+    this.#ring = new IoUring(RING_ENTRIES);
+    this.#file = file;
+    this.#loop = loop;
+    this.sectors = Math.floor(file.bytes / SECTOR_BYTES);
+    this.readOnly = readOnly;
+    this.logicalBlockBytes = file.logicalBlockBytes;
+    this.physicalBlockBytes = file.physicalBlockBytes;
+    this.canDiscard = file.canPunch;
+    this.canWriteZeroes = file.canPunch;
+    this.#watch = loop.watch(this.#ring.fd, EPOLLIN, this);
+  }
+
+  attach(events: BlockEvents): void {
+    this.#events = events;
+  }
+
+  read(tag: number, into: IovecList, offset: number): void {
+    this.#push(IORING_OP_READV, offset, addressFor(into), into.count, 0, tag);
+  }
+
+  write(tag: number, from: IovecList, offset: number, durable: boolean): void {
+    const flags = durable ? RWF_DSYNC : 0;
+    this.#push(IORING_OP_WRITEV, offset, addressFor(from), from.count, flags, tag);
+  }
+
+  flush(tag: number): void {
+    this.#push(IORING_OP_FSYNC, 0, 0, 0, IORING_FSYNC_DATASYNC, tag);
+  }
+
+  discard(tag: number, offset: number, length: number): void {
+    this.#zeroings[tag] = undefined;
+    this.#push(IORING_OP_FALLOCATE, offset, length, PUNCH, 0, tag);
+  }
+
+  writeZeroes(tag: number, offset: number, length: number, mayUnmap: boolean): void {
+    this.#zeroings[tag] = { offset, length, otherwise: mayUnmap ? ZERO : PUNCH };
+    this.#push(IORING_OP_FALLOCATE, offset, length, mayUnmap ? PUNCH : ZERO, 0, tag);
+  }
+
+  #push(
+    opcode: number,
+    offset: number,
+    address: number,
+    length: number,
+    flags: number,
+    tag: number,
+  ): void {
+    if (this.#ring.push(opcode, this.#file.fd, offset, address, length, flags, tag)) return;
+    throw new InvariantError(
+      "Cannot queue a disk request: more in flight than the ring has entries",
+    );
+  }
+
+  submit(): void {
+    do this.#ring.submit(); while (this.#reap() && this.#ring.pending); // completions may ask for more
+    if (this.#ring.pending) this.#retry ??= this.#loop.timer(RETRY_MS, this);
+  }
+
+  /** The ring has completions, or the retry is due. */
+  ready(): void {
+    this.#retry?.[Symbol.dispose]();
+    this.#retry = undefined;
+    this.#reap();
+    if (this.#ring.pending) this.submit();
+  }
+
+  /** Delivers completions; whether there were any. */
+  #reap(): boolean {
+    let delivered = false;
+    for (let c = this.#ring.reap(); c !== undefined; c = this.#ring.reap()) {
+      delivered = true;
+      if (c.result === -EOPNOTSUPP && this.#tryOtherZeroing(c.token)) continue;
+      this.#events?.completed(c.token, c.result);
+    }
+    if (delivered) this.#events?.batchEnd();
+    return delivered;
+  }
+
+  #tryOtherZeroing(tag: number): boolean {
+    const zeroing = this.#zeroings[tag];
+    if (zeroing === undefined) return false;
+    this.#zeroings[tag] = undefined;
+    this.#push(IORING_OP_FALLOCATE, zeroing.offset, zeroing.length, zeroing.otherwise, 0, tag);
+    return true;
+  }
+
+  close(): void {
+    this.#retry?.[Symbol.dispose]();
+    this.#watch[Symbol.dispose]();
+    this.#ring[Symbol.dispose]();
+    this.#file[Symbol.dispose]();
+  }
+}
+
+/** Looks the address up once per list: it costs two objects. */
+function addressFor(list: IovecList): number {
+  if (list.wordsAddress === 0) list.wordsAddress = addressOf(list.words);
+  return list.wordsAddress;
+}

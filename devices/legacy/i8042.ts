@@ -1,0 +1,22 @@
+/** The keyboard controller (Intel 8042), as far as a machine without a keyboard has one: its reset line. */
+
+const COMMAND_PORT = 4; // 0x64, counted from 0x60
+const STATUS_IDLE = 0; // both buffers empty: ready for a command, nothing to read
+const PULSE_RESET = 0xfe;
+
+export class I8042 {
+  readonly #reset: () => void;
+
+  /** `reset` is called when the guest pulses the reset line: its way to reboot (`reboot=k`). */
+  constructor(reset: () => void) {
+    this.#reset = reset;
+  }
+
+  read(_offset: number): number {
+    return STATUS_IDLE;
+  }
+
+  write(offset: number, value: number): void {
+    if (offset === COMMAND_PORT && value === PULSE_RESET) this.#reset();
+  }
+}

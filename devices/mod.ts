@@ -1,0 +1,23 @@
+/** The registry: every kind of virtio device, and the union of their configurations. One line each. */
+import type { DeviceKind } from "../src/virtio/device_kind.ts";
+import { type BlockConfig, blockKind } from "./block/kind.ts";
+import { type ConsoleConfig, consoleKind } from "./console/kind.ts";
+
+export type { BlockConfig } from "./block/kind.ts";
+export type { ConsoleConfig, ConsolePortConfig } from "./console/kind.ts";
+
+/** What a machine may be given. */
+export type DeviceConfig = BlockConfig | ConsoleConfig;
+
+const KINDS = { block: blockKind, console: consoleKind } as const;
+
+/** The kind that `config` is of, typed for it. */
+export function kindOf<C extends DeviceConfig>(config: C): DeviceKind<C> {
+  // SAFETY of the cast: the table maps each `kind` to the DeviceKind of that very configuration.
+  return KINDS[config.kind] as unknown as DeviceKind<C>;
+}
+
+/** Reads `--disk` and its like. Throws FlagError. */
+export function parseDeviceFlag(kind: DeviceConfig["kind"], flag: string): DeviceConfig {
+  return KINDS[kind].parse(flag);
+}

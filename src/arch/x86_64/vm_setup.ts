@@ -1,0 +1,33 @@
+/** What an x86 VM needs before its first vCPU: KVM's private pages, interrupt controllers and the timer. */
+import { KVM_CREATE_IRQCHIP } from "../../abi/kvm.ts";
+import {
+  KVM_CREATE_PIT2,
+  kvm_pit_config,
+  KVM_PIT_SPEAKER_DUMMY,
+  KVM_SET_IDENTITY_MAP_ADDR,
+  KVM_SET_TSS_ADDR,
+} from "../../abi/kvm_x86.ts";
+import { checkKvm } from "../../kvm/kvm_error.ts";
+import type { KvmVm } from "../../kvm/vm.ts";
+import { libc } from "../../sys/libc.ts";
+import { IDENTITY_MAP_ADDRESS, TSS_ADDRESS } from "./memory_map.ts";
+
+/** PIC, IOAPIC and local APICs, and the PIT, all inside KVM. Throws KvmError. */
+export function setUpVm(vm: KvmVm): void {
+  // Intel only needs these for real mode; other hosts take and ignore them.
+  const identityMap = new Uint8Array(8);
+  new DataView(identityMap.buffer).setBigUint64(0, BigInt(IDENTITY_MAP_ADDRESS), true);
+  checkKvm(
+    libc().ioctl_buffer(vm.fd, KVM_SET_IDENTITY_MAP_ADDR, identityMap),
+    "KVM_SET_IDENTITY_MAP_ADDR",
+  );
+  checkKvm(
+    libc().ioctl_address(vm.fd, KVM_SET_TSS_ADDR, BigInt(TSS_ADDRESS)),
+    "KVM_SET_TSS_ADDR",
+  );
+  checkKvm(libc().ioctl(vm.fd, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
+  const pit = new Uint8Array(kvm_pit_config.size);
+  // The speaker's port 0x61 is part of the PIT that Linux calibrates by.
+  new DataView(pit.buffer).setUint32(kvm_pit_config.at.flags, KVM_PIT_SPEAKER_DUMMY, true);
+  checkKvm(libc().ioctl_buffer(vm.fd, KVM_CREATE_PIT2, pit), "KVM_CREATE_PIT2");
+}

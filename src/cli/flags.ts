@@ -1,0 +1,226 @@
+/**
+ * The one table of commands and flags. Parsing, help, completion and "did you mean" are all derived from it, so
+ * a flag is added here and read in the command's own page.
+ */
+import { blockKind } from "../../devices/block/kind.ts";
+
+export type CommandName =
+  | "run"
+  | "doctor"
+  | "kernel build"
+  | "kernel check"
+  | "version"
+  | "completion"
+  | "help";
+
+export interface Command {
+  readonly name: CommandName;
+  /** What may follow the flags, for the usage line. */
+  readonly operands?: string;
+  /** Fewest and most operands. */
+  readonly operandCount: readonly [min: number, max: number];
+  /** One line. */
+  readonly summary: string;
+  /** What a shell offers as operand: file names, or these words. */
+  readonly offers?: "files" | readonly string[];
+  readonly examples?: readonly string[];
+}
+
+export interface Flag {
+  /** Without the dashes. */
+  readonly name: string;
+  /** One letter. */
+  readonly short?: string;
+  /** How the value is written; a flag without one is a switch. */
+  readonly value?: string;
+  /** The value it has when it is not given, in words. */
+  readonly fallback?: string;
+  /** One line, lower case, no full stop. */
+  readonly help: string;
+  /** May be given more than once. */
+  readonly repeat?: true;
+  readonly commands: readonly CommandName[];
+  /** What a shell offers as value: file names, or these words. */
+  readonly offers?: "files" | readonly string[];
+}
+
+export const SHELLS = ["bash", "zsh", "fish"] as const;
+
+export const COMMANDS: readonly Command[] = [
+  {
+    name: "run",
+    operands: "[-- CMD ARGS…]",
+    operandCount: [0, 0],
+    summary: "boot a machine and attach its console; with CMD, run that and exit with its status",
+    examples: [
+      "dinovisor run",
+      "dinovisor run -- uname -a",
+      "dinovisor run -k vmlinux --initrd init.cpio.gz -m 512M -c 2",
+      "dinovisor run -k bzImage --disk root.img,ro --cmdline 'root=/dev/vda'",
+    ],
+  },
+  {
+    name: "doctor",
+    operandCount: [0, 0],
+    summary: "show what this host can do, with a hint for each gap",
+  },
+  {
+    name: "kernel build",
+    operandCount: [0, 0],
+    summary: "build (or reuse) the default guest, print its kernel's path",
+  },
+  {
+    name: "kernel check",
+    operands: "PATH",
+    operandCount: [1, 1],
+    summary: "show what a kernel file is and how its devices can be announced to it",
+    offers: "files",
+  },
+  { name: "version", operandCount: [0, 0], summary: "print versions" },
+  {
+    name: "completion",
+    operands: "SHELL",
+    operandCount: [1, 1],
+    summary: "print a completion script: bash, zsh or fish",
+    offers: SHELLS,
+    examples: [
+      'eval "$(dinovisor completion bash)"',
+      "dinovisor completion fish > ~/.config/fish/completions/dinovisor.fish",
+    ],
+  },
+  { name: "help", operands: "[COMMAND]", operandCount: [0, 2], summary: "show help" },
+];
+
+const EVERY: readonly CommandName[] = COMMANDS.map((command) => command.name);
+
+/** In the order help shows them. */
+export const FLAGS: readonly Flag[] = [
+  {
+    name: "kernel",
+    short: "k",
+    value: "PATH",
+    fallback: "the default guest",
+    help: "ELF vmlinux (PVH or 64-bit entry) or bzImage",
+    commands: ["run"],
+    offers: "files",
+  },
+  {
+    name: "initrd",
+    value: "PATH",
+    help: "initial RAM disk",
+    commands: ["run"],
+    offers: "files",
+  },
+  { name: "cmdline", value: "WORDS", help: "words added to the kernel's", commands: ["run"] },
+  {
+    name: "cmdline-only",
+    value: "WORDS",
+    help: "words instead of the default ones",
+    commands: ["run"],
+  },
+  {
+    name: "mem",
+    short: "m",
+    value: "SIZE",
+    fallback: "128M",
+    help: "memory: 128M, 1G, 512MiB; a plain number is MiB",
+    commands: ["run"],
+  },
+  {
+    name: "cpus",
+    short: "c",
+    value: "N",
+    fallback: "1",
+    help: "virtual processors",
+    commands: ["run"],
+  },
+  {
+    name: "disk",
+    value: blockKind.syntax,
+    help: "disk image or block device",
+    repeat: true,
+    commands: ["run"],
+    offers: "files",
+  },
+  {
+    name: "net",
+    value: "tap=NAME[,mac=…]|user|none",
+    fallback: "none",
+    help: "network; this version has none",
+    repeat: true,
+    commands: ["run"],
+    offers: ["none"],
+  },
+  {
+    name: "vsock",
+    value: "cid=N[,uds=PATH]",
+    help: "host-guest sockets; not in this version",
+    commands: ["run"],
+  },
+  {
+    name: "console",
+    value: "serial|virtio|file=PATH|off",
+    fallback: "serial until the guest has hvc0",
+    help: "where the guest's console goes",
+    commands: ["run"],
+    offers: ["serial", "virtio", "file=", "off"],
+  },
+  {
+    name: "discovery",
+    value: "auto|fdt|acpi|cmdline",
+    fallback: "auto",
+    help: "how the guest is told about its devices",
+    commands: ["run"],
+    offers: ["auto", "fdt", "acpi", "cmdline"],
+  },
+  {
+    name: "timeout",
+    value: "TIME",
+    help: "stop the guest after 30s, 5m or 1500ms; exit status 124",
+    commands: ["run"],
+  },
+  {
+    name: "report",
+    value: "FILE.json",
+    help: "write how it ended, and why, as JSON",
+    commands: ["run"],
+    offers: "files",
+  },
+  { name: "dry-run", help: "print the plan as JSON, start nothing", commands: ["run"] },
+  {
+    name: "rebuild",
+    help: "build even what is there already",
+    commands: ["kernel build"],
+  },
+  {
+    name: "quiet",
+    short: "q",
+    help: "no progress, no hints; errors only",
+    commands: ["run", "kernel build"],
+  },
+  {
+    name: "verbose",
+    short: "v",
+    help: "more on stderr: what happens, the kernel's log, stack traces",
+    commands: EVERY,
+  },
+  { name: "json", help: "errors as one JSON object on stderr", commands: ["run"] },
+  {
+    name: "json",
+    help: "the result as JSON on stdout, errors as JSON on stderr",
+    commands: ["doctor", "kernel build", "kernel check", "version"],
+  },
+  { name: "help", short: "h", help: "show this help", commands: EVERY },
+];
+
+/** The flags `command` takes, in the table's order. */
+export function flagsOf(command: CommandName): readonly Flag[] {
+  return FLAGS.filter((flag) => flag.commands.includes(command));
+}
+
+/** The command called `name`. */
+export function commandOf(name: CommandName): Command {
+  const command = COMMANDS.find((candidate) => candidate.name === name);
+  if (command === undefined) throw new Error(`No row for command "${name}"`);
+  return command;
+}

@@ -1,0 +1,181 @@
+/** What `dinovisor run` was asked for: its words read into plain data, with everything that is wrong with them. */
+import { type BlockConfig, blockKind } from "../../devices/block/kind.ts";
+import type { ConsoleConfigMode, Discovery } from "../machine/config.ts";
+import { FlagError, type Problem } from "../virtio/device_kind.ts";
+import type { ParsedWords } from "./parse.ts";
+import { parseCpus, parseDuration, parseMemory } from "./quantity.ts";
+
+const DEFAULT_MEMORY_MIB = 128;
+const DISCOVERIES: readonly Discovery[] = ["auto", "fdt", "acpi", "cmdline"];
+
+export interface RunSettings {
+  /** Left out: the default guest. */
+  readonly kernel?: string;
+  readonly initrd?: string;
+  readonly cmdline?: string;
+  readonly cmdlineOnly?: string;
+  readonly memoryMib: number;
+  readonly vcpus: number;
+  readonly disks: readonly BlockConfig[];
+  readonly console: ConsoleConfigMode;
+  readonly discovery: Discovery;
+  readonly timeoutMs?: number;
+  /** Path of the report. */
+  readonly report?: string;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  readonly json: boolean;
+  readonly dryRun: boolean;
+  /** What to run in the guest. */
+  readonly command?: readonly string[];
+}
+
+export interface ReadSettings {
+  /** Usable even with problems: where one is, the default stands. */
+  readonly settings: RunSettings;
+  readonly problems: readonly Problem[];
+}
+
+/** Reads every value. Never throws. */
+export function readRunSettings(words: ParsedWords): ReadSettings {
+  const reader = new SettingsReader(words);
+  const kernel = reader.text("kernel");
+  const command = reader.command(kernel);
+  const settings: RunSettings = {
+    ...optional("kernel", kernel),
+    ...optional("initrd", reader.text("initrd")),
+    ...optional("cmdline", reader.text("cmdline")),
+    ...optional("cmdlineOnly", reader.text("cmdline-only")),
+    memoryMib: reader.read("mem", "MEM_INVALID", parseMemory) ?? DEFAULT_MEMORY_MIB,
+    vcpus: reader.read("cpus", "CPUS_INVALID", parseCpus) ?? 1,
+    disks: reader.readAll("disk", "DISK_INVALID", blockKind.parse),
+    console: reader.read("console", "CONSOLE_INVALID", parseConsole) ?? { mode: "auto" },
+    discovery: reader.read("discovery", "DISCOVERY_INVALID", parseDiscovery) ?? "auto",
+    ...optional("timeoutMs", reader.read("timeout", "TIMEOUT_INVALID", parseDuration)),
+    ...optional("report", reader.text("report")),
+    quiet: reader.has("quiet"),
+    verbose: reader.has("verbose"),
+    json: reader.has("json"),
+    dryRun: reader.has("dry-run"),
+    ...optional("command", command),
+  };
+  reader.readAll("net", "NET_UNAVAILABLE", refuseNet);
+  reader.readAll("vsock", "VSOCK_UNAVAILABLE", refuseVsock);
+  reader.conflict("cmdline", "cmdline-only", "put all words into --cmdline-only");
+  reader.conflict("quiet", "verbose", "leave one of them out");
+  return { settings, problems: reader.problems };
+}
+
+/** Takes values out of the parsed words and keeps what is wrong with them. */
+class SettingsReader {
+  readonly #words: ParsedWords;
+  readonly problems: Problem[];
+
+  constructor(words: ParsedWords) {
+    this.#words = words;
+    this.problems = [...words.problems];
+  }
+
+  has(name: string): boolean {
+    return this.#words.values.has(name);
+  }
+
+  text(name: string): string | undefined {
+    return this.#words.values.get(name)?.[0];
+  }
+
+  read<T>(name: string, code: string, parse: (text: string) => T): T | undefined {
+    return this.readAll(name, code, parse)[0];
+  }
+
+  /** What `parse` makes of each value; a FlagError becomes a problem with `code`. */
+  readAll<T>(name: string, code: string, parse: (text: string) => T): T[] {
+    const results: T[] = [];
+    for (const text of this.#words.values.get(name) ?? []) {
+      try {
+        results.push(parse(text));
+      } catch (error) {
+        if (!(error instanceof FlagError)) throw error;
+        this.#complain(`--${name}`, code, error.message, error.hint);
+      }
+    }
+    return results;
+  }
+
+  /** The words after `--`, which only the default guest understands so far. */
+  command(kernel: string | undefined): readonly string[] | undefined {
+    const command = this.#words.rest;
+    if (command === undefined) return undefined;
+    if (command.length === 0) {
+      this.#complain(
+        "--",
+        "CMD_MISSING",
+        "No command follows --",
+        "write one, as in dinovisor run -- uname -a, or leave -- out to attach the console",
+      );
+      return undefined;
+    }
+    if (kernel === undefined) return command;
+    this.#complain(
+      "--",
+      "CMD_NEEDS_DEFAULT_GUEST",
+      `Cannot run "${command[0]}" in a guest with a kernel of your own`,
+      "leave --kernel out; running commands in other guests comes with the agent",
+    );
+    return undefined;
+  }
+
+  conflict(one: string, other: string, hint: string): void {
+    if (!this.has(one) || !this.has(other)) return;
+    const message = `Flags --${one} and --${other} exclude each other`;
+    this.#complain(`--${other}`, "FLAG_CONFLICT", message, hint);
+  }
+
+  #complain(field: string, code: string, message: string, hint: string | undefined): void {
+    this.problems.push({ field, code, message, ...optional("hint", hint) });
+  }
+}
+
+function parseConsole(text: string): ConsoleConfigMode {
+  if (text === "auto" || text === "serial" || text === "virtio" || text === "off") {
+    return { mode: text };
+  }
+  const path = text.startsWith("file=") ? text.slice(5) : "";
+  if (path !== "") return { mode: "file", path };
+  throw new FlagError(
+    `Cannot read --console "${text}": it is not one of serial, virtio, file=PATH, off`,
+    "write --console serial",
+  );
+}
+
+function parseDiscovery(text: string): Discovery {
+  const found = DISCOVERIES.find((name) => name === text);
+  if (found !== undefined) return found;
+  throw new FlagError(
+    `Cannot read --discovery "${text}": it is not one of ${DISCOVERIES.join(", ")}`,
+    "leave --discovery out: auto looks at the kernel",
+  );
+}
+
+function refuseNet(text: string): void {
+  if (text === "none") return;
+  throw new FlagError(
+    `Cannot connect --net "${text}": networking is not in this version yet`,
+    "leave --net out, or write --net none",
+  );
+}
+
+function refuseVsock(text: string): void {
+  throw new FlagError(
+    `Cannot connect --vsock "${text}": vsock is not in this version yet`,
+    "leave --vsock out",
+  );
+}
+
+/** `{name: value}`, or nothing to spread when there is no value. */
+function optional<K extends string, T>(
+  name: K,
+  value: T | undefined,
+): { readonly [key in K]?: T } {
+  return (value === undefined ? {} : { [name]: value }) as { readonly [key in K]?: T };
+}

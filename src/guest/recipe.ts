@@ -1,0 +1,86 @@
+// What the default guest is made from: the files in linux/ and rootfs/ and the fixed words of its build.
+// A recipe's key changes with every byte of them. Called by mod.ts on the start path, so it stays small.
+
+import { contentKey } from "./cache.ts";
+
+/** Debian's package with the kernel's source; the archive in /usr/src and its top folder have the same name. */
+export const SOURCE_PACKAGE = "linux-source-6.1";
+
+/** The patches, in the order they are applied. */
+const PATCHES = [
+  "0001-ring0-emulation.patch",
+  "0002-exit-register.patch",
+  "0003-short-boot.patch",
+  "0004-device-tree.patch",
+];
+
+/**
+ * Compiler flags for the whole kernel. Where ring 0 is emulated one turn of a REP instruction costs as much as
+ * two or three others, so copies of known size are unrolled and all others are calls of the kernel's own routines.
+ */
+const COMPILER_FLAGS = ["-mmemset-strategy", "-mmemcpy-strategy"]
+  .map((flag) => `${flag}=unrolled_loop:256:noalign,libcall:-1:noalign`).join(" ");
+
+/** Raise it when the way of building changes and the files do not. */
+const KERNEL_RECIPE_VERSION = "1";
+const ROOT_RECIPE_VERSION = "1";
+
+/** Everything a kernel build takes besides the source. */
+export interface KernelRecipe {
+  readonly key: string;
+  readonly config: string;
+  readonly patches: readonly { readonly name: string; readonly text: string }[];
+  readonly compilerFlags: string;
+}
+
+/** Everything a root image takes besides busybox. */
+export interface RootRecipe {
+  readonly key: string;
+  readonly init: string;
+}
+
+/** Reads the kernel's recipe. */
+export async function readKernelRecipe(): Promise<KernelRecipe> {
+  const [config, ...texts] = await Promise.all(
+    ["guest.config", ...PATCHES].map((name) => readData(`linux/${name}`)),
+  );
+  const patches = PATCHES.map((name, index) => ({ name, text: texts[index] ?? "" }));
+  const parts = patches.flatMap(({ name, text }) => [name, text]);
+  const key = await contentKey(
+    KERNEL_RECIPE_VERSION,
+    SOURCE_PACKAGE,
+    COMPILER_FLAGS,
+    config ?? "",
+    ...parts,
+  );
+  return { key, config: config ?? "", patches, compilerFlags: COMPILER_FLAGS };
+}
+
+/** Reads the root image's recipe. */
+export async function readRootRecipe(): Promise<RootRecipe> {
+  const init = await readData("rootfs/init.c");
+  return { key: await contentKey(ROOT_RECIPE_VERSION, init), init };
+}
+
+/** Options of a kernel configuration: `CONFIG_X=y` lines become `X` → `y`; comments are skipped. */
+export function parseConfig(text: string): Map<string, string> {
+  const options = new Map<string, string>();
+  for (const line of text.split("\n")) {
+    const match = /^CONFIG_(\w+)=(.*)$/.exec(line);
+    if (match?.[1] !== undefined && match[2] !== undefined) options.set(match[1], match[2]);
+  }
+  return options;
+}
+
+/** The options that were asked for and are not in the finished configuration, as `CONFIG_X=y` lines. */
+export function refusedOptions(asked: string, finished: string): string[] {
+  const present = parseConfig(finished);
+  return [...parseConfig(asked)]
+    .filter(([name, value]) => value !== "n" && present.get(name) !== value)
+    .map(([name, value]) => `CONFIG_${name}=${value}`);
+}
+
+async function readData(name: string): Promise<string> {
+  const url = new URL(name, import.meta.url);
+  return url.protocol === "file:" ? await Deno.readTextFile(url) : await (await fetch(url)).text();
+}

@@ -1,0 +1,98 @@
+/**
+ * The one SharedArrayBuffer of a machine: everything its threads share besides guest RAM and the kvm_run
+ * pages. Each word's owner is said where it is defined; all are accessed by Atomics only.
+ */
+import { BYTE_RING_WORDS, ByteRing } from "./byte_ring.ts";
+
+// Words of the whole machine.
+/** Requests of the control thread to the I/O thread (IO_* bits): or-ed in by it, taken whole by the I/O loop. */
+export const IO_REQUEST = 0;
+/** Window size, columns << 16 | rows: written by control before IO_RESIZE. */
+export const WINDOW_SIZE = 1;
+/** Not 0 once the machine stops: written by control, read by threads before they sleep on something. */
+export const STOPPING = 2;
+const MACHINE_WORDS = 8;
+
+export const IO_STOP = 1;
+export const IO_RESIZE = 2;
+
+// Words of one vCPU.
+/** RUN_* below; written by the vCPU thread, except RUN_ASKED bits or-ed in by control. */
+export const VCPU_REQUEST = 0;
+/** Mailbox (mailbox.ts): MAILBOX_* state, then window, offset, access, value. */
+export const VCPU_MAILBOX = 1;
+/** Exits to this process, by kind; written by the vCPU thread only. */
+export const VCPU_EXITS_MMIO = 8;
+export const VCPU_EXITS_PIO = 9;
+export const VCPU_EXITS_OTHER = 10;
+const VCPU_WORDS = 16;
+
+/** Leave the run loop for good. */
+export const VCPU_STOP = 1;
+
+// Words of the serial port (devices/legacy/serial.ts).
+const SERIAL_WORDS = 16;
+const SERIAL_TX_BYTES = 16384;
+const SERIAL_RX_BYTES = 1024;
+
+/** How many of what; plain data, so every thread computes the same layout. */
+export interface ControlBlockShape {
+  readonly vcpus: number;
+  /** virtio devices, each with one interrupt status word. */
+  readonly devices: number;
+}
+
+/** One thread's view of the block. */
+export class ControlBlock {
+  readonly words: Int32Array;
+  readonly serialTransmit: ByteRing;
+  readonly serialReceive: ByteRing;
+  readonly #shape: ControlBlockShape;
+
+  constructor(readonly buffer: SharedArrayBuffer, shape: ControlBlockShape) {
+    this.#shape = shape;
+    this.words = new Int32Array(buffer, 0, wordCount(shape));
+    const rings = wordCount(shape) - 2 * BYTE_RING_WORDS;
+    const bytes = wordCount(shape) * 4;
+    this.serialTransmit = new ByteRing(
+      this.words,
+      rings,
+      new Uint8Array(buffer, bytes, SERIAL_TX_BYTES),
+    );
+    this.serialReceive = new ByteRing(
+      this.words,
+      rings + BYTE_RING_WORDS,
+      new Uint8Array(buffer, bytes + SERIAL_TX_BYTES, SERIAL_RX_BYTES),
+    );
+  }
+
+  /** A fresh block, all zeroes. */
+  static create(shape: ControlBlockShape): ControlBlock {
+    const bytes = wordCount(shape) * 4 + SERIAL_TX_BYTES + SERIAL_RX_BYTES;
+    return new ControlBlock(new SharedArrayBuffer(bytes), shape);
+  }
+
+  /** Index of vCPU `id`'s word `word`. */
+  vcpu(id: number, word: number): number {
+    return MACHINE_WORDS + id * VCPU_WORDS + word;
+  }
+
+  /** Index of virtio device `index`'s interrupt status. */
+  interruptStatus(index: number): number {
+    return MACHINE_WORDS + this.#shape.vcpus * VCPU_WORDS + index;
+  }
+
+  /** Index of the first of the serial port's words. */
+  get serial(): number {
+    return MACHINE_WORDS + this.#shape.vcpus * VCPU_WORDS + this.#shape.devices;
+  }
+
+  get stopping(): boolean {
+    return Atomics.load(this.words, STOPPING) !== 0;
+  }
+}
+
+function wordCount(shape: ControlBlockShape): number {
+  return MACHINE_WORDS + shape.vcpus * VCPU_WORDS + shape.devices + SERIAL_WORDS +
+    2 * BYTE_RING_WORDS;
+}

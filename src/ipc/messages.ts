@@ -1,0 +1,89 @@
+/** What the control thread and its workers say to each other by postMessage: plain data, rare. */
+import type { MemoryLayout } from "./memory_layout.ts";
+
+/** Sent once to every worker. `words` is the control block's buffer. */
+interface CommonInit {
+  readonly type: "init";
+  readonly vmFd: number;
+  readonly block: SharedArrayBuffer;
+  readonly vcpus: number;
+  readonly devices: number;
+  /** Eventfd that makes the I/O loop look at mailboxes, rings and requests. */
+  readonly ioWakeFd: number;
+  /** Eventfds bound to interrupt lines, one per virtio device, and the serial port's (-1: none). */
+  readonly irqFds: readonly number[];
+  readonly serialIrqFd: number;
+}
+
+/** To the I/O worker. `plan` is a MachinePlan; its type lives above this layer. */
+export interface IoInit<Plan> extends CommonInit {
+  readonly plan: Plan;
+  readonly memory: MemoryLayout;
+  readonly terminal: { readonly isTty: boolean; readonly columns: number; readonly rows: number };
+}
+
+/** From the I/O worker. */
+export type IoReport =
+  | { readonly type: "ready" }
+  /** A driver broke its device. */
+  | { readonly type: "device-fault"; readonly device: string; readonly message: string }
+  | { readonly type: "quit-requested" }
+  | { readonly type: "help-requested" }
+  /** Nobody reads our output any more. */
+  | { readonly type: "output-closed" }
+  | { readonly type: "stopped"; readonly panic: string | undefined }
+  | { readonly type: "failed"; readonly error: PlainError };
+
+/** To a vCPU worker. */
+export interface VcpuInit<Windows> extends CommonInit {
+  readonly id: number;
+  readonly kvmFd: number;
+  readonly mmapSize: number;
+  readonly windows: Windows;
+}
+/** To a vCPU worker, after `init`: run. Only the boot processor gets a state. */
+export interface VcpuStart<State> {
+  readonly type: "start";
+  readonly state: State | undefined;
+}
+
+/** Why a vCPU stopped running. */
+export type VcpuExit =
+  | { readonly kind: "asked" }
+  | { readonly kind: "exit-register"; readonly status: number }
+  | { readonly kind: "reset" }
+  | { readonly kind: "poweroff" }
+  | { readonly kind: "triple-fault"; readonly deliberate: boolean }
+  | { readonly kind: "kvm-error"; readonly detail: string; readonly hint?: string };
+
+/** From a vCPU worker. */
+export type VcpuReport =
+  | {
+    readonly type: "ready";
+    readonly threadId: number;
+    readonly runPageAddress: number;
+  }
+  | { readonly type: "exited"; readonly exit: VcpuExit; readonly startedAt: number }
+  | { readonly type: "failed"; readonly error: PlainError };
+
+/** An error as it crosses threads. */
+export interface PlainError {
+  readonly name: string;
+  readonly message: string;
+  readonly code?: string;
+  readonly hint?: string;
+  readonly stack?: string;
+}
+
+/** Makes `error` cloneable, keeping `code` and `hint`. */
+export function plainError(error: unknown): PlainError {
+  if (!(error instanceof Error)) return { name: "Error", message: String(error) };
+  const { code, hint } = error as { code?: unknown; hint?: unknown };
+  return {
+    name: error.name,
+    message: error.message,
+    ...(typeof code === "string" ? { code } : {}),
+    ...(typeof hint === "string" ? { hint } : {}),
+    ...(error.stack === undefined ? {} : { stack: error.stack }),
+  };
+}

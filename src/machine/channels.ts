@@ -1,0 +1,146 @@
+/** Opens the host ends of byte streams by their configuration. Lives on the I/O thread. */
+import type { EventLoop } from "../loop/event_loop.ts";
+import type { ByteChannel, ByteChannelEvents } from "../virtio/byte_channel.ts";
+import type { ChannelConfig } from "../virtio/device_kind.ts";
+import { FdReader, FdWriter } from "./fd_stream.ts";
+import type { PanicWatch } from "./panic_watch.ts";
+
+/** Takes everything, gives nothing. */
+export const NULL_CHANNEL: ByteChannel = {
+  write: (_bytes, length) => length,
+  read: () => 0,
+  attach: () => {},
+  guestOpened: () => {},
+};
+
+/** Two descriptors, or one of them. They stay their owner's. */
+export class FdChannel implements ByteChannel {
+  readonly #writer: FdWriter | undefined;
+  readonly #reader: FdReader | undefined;
+  #events: ByteChannelEvents | undefined;
+  #pending: Uint8Array = new Uint8Array();
+
+  constructor(loop: EventLoop, input: number, output: number) {
+    this.#writer = output < 0
+      ? undefined
+      : new FdWriter(output, loop, () => this.#events?.writable(), () => {});
+    this.#reader = input < 0
+      ? undefined
+      : new FdReader(input, loop, (bytes) => this.#arrived(bytes), () => {});
+  }
+
+  #arrived(bytes: Uint8Array): void {
+    this.#pending = bytes;
+    this.#events?.readable();
+  }
+
+  attach(events: ByteChannelEvents): void {
+    this.#events = events;
+  }
+
+  write(bytes: Uint8Array, length: number): number {
+    return this.#writer?.write(bytes, length) ?? length;
+  }
+
+  read(into: Uint8Array): number {
+    const count = Math.min(into.length, this.#pending.length);
+    into.set(this.#pending.subarray(0, count));
+    this.#pending = this.#pending.subarray(count);
+    if (count > 0 && this.#pending.length === 0) this.#reader?.resume();
+    return count;
+  }
+
+  guestOpened(): void {}
+
+  /** Whether all output has been written. */
+  get flushed(): boolean {
+    return this.#writer?.empty ?? true;
+  }
+
+  close(): void {
+    this.#writer?.close();
+    this.#reader?.close();
+  }
+}
+
+/** Output appended to a file; a full or broken disk loses output rather than stall the guest. */
+export class FileChannel implements ByteChannel {
+  readonly #file: Deno.FsFile;
+  readonly #panicWatch: PanicWatch;
+
+  constructor(path: string, panicWatch: PanicWatch) {
+    this.#file = Deno.openSync(path, { append: true, create: true });
+    this.#panicWatch = panicWatch;
+  }
+
+  attach(): void {}
+
+  write(bytes: Uint8Array, length: number): number {
+    this.#panicWatch.look(bytes, length);
+    try {
+      let done = 0;
+      while (done < length) done += this.#file.writeSync(bytes.subarray(done, length));
+    } catch {
+      // reported nowhere: there is no console to report it on, and the guest's run goes on
+    }
+    return length;
+  }
+
+  read(): number {
+    return 0;
+  }
+
+  guestOpened(): void {}
+
+  close(): void {
+    this.#file.close();
+  }
+}
+
+/** What `Channels` needs to know about the one terminal. */
+export interface TerminalFace {
+  readonly virtio: ByteChannel;
+}
+
+/** Opens channels and closes them all at the end. */
+export class Channels {
+  readonly #loop: EventLoop;
+  readonly #panicWatch: PanicWatch;
+  readonly #terminal: () => TerminalFace;
+  readonly #opened: (FdChannel | FileChannel)[] = [];
+
+  /** `terminal` opens the terminal on first use. */
+  constructor(loop: EventLoop, panicWatch: PanicWatch, terminal: () => TerminalFace) {
+    this.#loop = loop;
+    this.#panicWatch = panicWatch;
+    this.#terminal = terminal;
+  }
+
+  /** Throws what opening a file throws. */
+  open(config: ChannelConfig): ByteChannel {
+    switch (config.type) {
+      case "terminal":
+        return this.#terminal().virtio;
+      case "null":
+        return NULL_CHANNEL;
+      case "fds":
+        return this.#keep(new FdChannel(this.#loop, config.input, config.output));
+      case "file":
+        return this.#keep(new FileChannel(config.path, this.#panicWatch));
+    }
+  }
+
+  #keep<C extends FdChannel | FileChannel>(channel: C): C {
+    this.#opened.push(channel);
+    return channel;
+  }
+
+  /** Whether all output has been written. */
+  get flushed(): boolean {
+    return this.#opened.every((channel) => !(channel instanceof FdChannel) || channel.flushed);
+  }
+
+  close(): void {
+    for (const channel of this.#opened) channel.close();
+  }
+}

@@ -1,0 +1,42 @@
+/** What a machine is to be, as plain data: JSON, command line and structured clone alike. */
+import type { DeviceConfig } from "../../devices/mod.ts";
+
+/** How the guest learns where its devices are. */
+export type Discovery = "auto" | "cmdline" | "fdt" | "acpi";
+
+/** Where the guest's console goes. */
+export type ConsoleConfigMode =
+  /** The terminal: the serial port until the guest talks through a virtio console, that from then on. */
+  | { readonly mode: "auto" }
+  | { readonly mode: "serial" }
+  | { readonly mode: "virtio" }
+  /** Serial output into a file, no input. */
+  | { readonly mode: "file"; readonly path: string }
+  | { readonly mode: "off" };
+
+export interface KernelConfig {
+  /** Path of an ELF kernel or a bzImage. */
+  readonly image: string;
+  readonly initrd?: string;
+  /** Words added after the default ones. */
+  readonly cmdline?: string;
+  /** Words instead of the default ones. */
+  readonly cmdlineOnly?: string;
+}
+
+export interface MachineConfig {
+  readonly kernel: KernelConfig;
+  /** RAM in MiB. */
+  readonly memoryMib: number;
+  readonly vcpus: number;
+  readonly discovery: Discovery;
+  readonly console: ConsoleConfigMode;
+  /** virtio devices in the order the guest finds them; the console of `console` comes after them. */
+  readonly devices: readonly DeviceConfig[];
+}
+
+/** Least and most of everything; `check.ts` says why. */
+export const LIMITS = {
+  memoryMib: { min: 2, max: 1024 * 1024 },
+  vcpus: { min: 1, max: 32 },
+} as const;

@@ -1,0 +1,33 @@
+/** How a machine ends. */
+
+/** Why it ended. */
+export type ExitReason =
+  /** The guest switched itself off. */
+  | "poweroff"
+  /** The guest asked for a reset: keyboard controller, or a triple fault with an empty IDT. */
+  | "reboot"
+  /** The guest wrote its exit register; `status` is what it wrote. */
+  | "exit-register"
+  /** A reset right after the kernel's panic message. */
+  | "panic"
+  /** A triple fault that was no reboot. */
+  | "triple-fault"
+  /** KVM could not go on. */
+  | "kvm-error"
+  /** `Machine.stop` was called: quit key, signal, time limit. */
+  | "stopped"
+  /** A thread of the monitor died: our fault. */
+  | "internal-error";
+
+export interface MachineExit {
+  readonly reason: ExitReason;
+  /** `exit-register` only: the byte. */
+  readonly status?: number;
+  /** What is known beyond the reason, for people. */
+  readonly detail?: string;
+  readonly hint?: string;
+  /** From `start` to the guest's first instruction, in milliseconds. */
+  readonly bootMs?: number;
+  /** Exits to this process, by kind, over all vCPUs. */
+  readonly exits: { readonly mmio: number; readonly pio: number; readonly other: number };
+}

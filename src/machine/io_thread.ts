@@ -1,0 +1,214 @@
+/** What lives on the I/O thread: builds devices from the plan, binds their kicks, serves mailboxes, stops cleanly. */
+import { SerialHostSide } from "../../devices/legacy/serial_host.ts";
+import { kindOf } from "../../devices/mod.ts";
+import { MMIO_NOTIFY, MmioTransport } from "../../transports/mmio.ts";
+import { MmioInterrupt } from "../../transports/mmio_interrupt.ts";
+import type { Transport } from "../../transports/transport.ts";
+import { EPOLLIN } from "../abi/linux.ts";
+import { ControlBlock, IO_REQUEST, IO_RESIZE, IO_STOP, WINDOW_SIZE } from "../ipc/control_block.ts";
+import { type MailboxHandler, MailboxServer } from "../ipc/mailbox.ts";
+import type { IoInit, IoReport } from "../ipc/messages.ts";
+import { bindIoEventfd, unbindIoEventfd } from "../kvm/vm.ts";
+import type { IoEvent } from "../kvm/vm.ts";
+import { EpollLoop } from "../loop/epoll_loop.ts";
+import type { GuestMemory } from "../memory/guest_memory.ts";
+import { createEventfd, drainEventfd, signalEventfd } from "../sys/eventfd.ts";
+import type { FdNumber, OwnedFd } from "../sys/fd.ts";
+import type { AccessSize } from "../virtio/device.ts";
+import type { LiveDevice } from "../virtio/device_kind.ts";
+import { Channels, NULL_CHANNEL } from "./channels.ts";
+import { viewRam } from "./guest_ram.ts";
+import { PanicWatch } from "./panic_watch.ts";
+import type { MachinePlan, PlannedDevice } from "./plan.ts";
+import { Terminal } from "./terminal.ts";
+
+/** How long the end waits for output that nobody takes before it is dropped. */
+const FLUSH_PATIENCE_MS = 1000;
+const FLUSH_LOOK_MS = 1;
+/** How long the end waits for requests in flight: a disk that takes longer has hung. */
+const DRAIN_PATIENCE_MS = 10_000;
+
+/** One device with its registers and kicks. */
+interface Attached {
+  readonly name: string;
+  readonly live: LiveDevice;
+  readonly transport: Transport;
+  readonly kicks: readonly { readonly fd: OwnedFd; readonly event: IoEvent }[];
+}
+
+export class IoThread implements MailboxHandler {
+  readonly #init: IoInit<MachinePlan>;
+  readonly #report: (message: IoReport) => void;
+  readonly #block: ControlBlock;
+  readonly #loop = new EpollLoop();
+  readonly #memory: GuestMemory;
+  readonly #panicWatch = new PanicWatch();
+  readonly #channels: Channels;
+  readonly #mailboxes: MailboxServer;
+  readonly #serial: SerialHostSide;
+  readonly #attached: Attached[] = [];
+  #terminal: Terminal | undefined;
+
+  /** Throws what devices throw when the host refuses them (SysError, KvmError). */
+  constructor(init: IoInit<MachinePlan>, report: (message: IoReport) => void) {
+    this.#init = init;
+    this.#report = report;
+    this.#block = new ControlBlock(init.block, init);
+    this.#memory = viewRam(init.memory);
+    this.#channels = new Channels(this.#loop, this.#panicWatch, () => this.#openTerminal());
+    this.#mailboxes = new MailboxServer(this.#block, init.vcpus);
+    try {
+      this.#serial = this.#openSerial();
+      init.plan.devices.forEach((device, index) => this.#attach(device, index));
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    this.#loop.watch(init.ioWakeFd, EPOLLIN, { ready: () => this.#woken() });
+  }
+
+  #openTerminal(): Terminal {
+    this.#terminal ??= new Terminal(this.#loop, this.#init.terminal.isTty, this.#panicWatch, {
+      quitRequested: () => this.#report({ type: "quit-requested" }),
+      helpRequested: () => this.#report({ type: "help-requested" }),
+      outputClosed: () => this.#report({ type: "output-closed" }),
+    });
+    return this.#terminal;
+  }
+
+  #openSerial(): SerialHostSide {
+    const { serial } = this.#init.plan;
+    const channel = serial.type === "terminal"
+      ? this.#openTerminal().serial
+      : serial.type === "null"
+      ? NULL_CHANNEL
+      : this.#channels.open(serial);
+    const shared = {
+      words: this.#block.words,
+      base: this.#block.serial,
+      transmit: this.#block.serialTransmit,
+      receive: this.#block.serialReceive,
+    };
+    return new SerialHostSide(
+      shared,
+      channel,
+      this.#loop,
+      () => signalEventfd(this.#init.serialIrqFd as FdNumber),
+    );
+  }
+
+  #attach(planned: PlannedDevice, index: number): void {
+    const { name, base } = planned.slot;
+    const live = kindOf(planned.config).create(planned.config, {
+      loop: this.#loop,
+      channel: (config) => this.#channels.open(config),
+    });
+    const irqFd = this.#init.irqFds[index] as FdNumber;
+    const transport = new MmioTransport(live.device, {
+      memory: this.#memory,
+      loop: this.#loop,
+      interrupt: new MmioInterrupt(this.#block.words, this.#block.interruptStatus(index), {
+        raise: () => signalEventfd(irqFd),
+      }),
+      faulted: (reason) =>
+        this.#report({ type: "device-fault", device: name, message: reason.message }),
+    });
+    const attached = { name, live, transport, kicks: this.#bindKicks(transport, base) };
+    this.#attached.push(attached);
+    live.resize?.(this.#init.terminal.columns, this.#init.terminal.rows);
+  }
+
+  /** A kick is an eventfd per queue, matched by KVM on the written index: no exit, no JavaScript. */
+  #bindKicks(transport: Transport, base: number): Attached["kicks"] {
+    const kicks = [];
+    for (let queue = 0; queue < transport.queueCount; queue++) {
+      const fd = createEventfd();
+      const event: IoEvent = {
+        fd: fd.number,
+        address: base + MMIO_NOTIFY.offset,
+        length: MMIO_NOTIFY.length,
+        datamatch: queue,
+        space: "mmio",
+      };
+      bindIoEventfd(this.#init.vmFd as FdNumber, event);
+      this.#loop.watch(fd.number, EPOLLIN, {
+        ready: () => {
+          drainEventfd(fd.number);
+          transport.kick(queue);
+        },
+      });
+      kicks.push({ fd, event });
+    }
+    return kicks;
+  }
+
+  /** Runs until control asks for the stop and everything in flight has ended. */
+  run(): void {
+    this.#loop.run();
+  }
+
+  /** What the kernel said when it died, if that is how it ended. */
+  get panic(): string | undefined {
+    return this.#panicWatch.panic;
+  }
+
+  #woken(): void {
+    drainEventfd(this.#init.ioWakeFd as FdNumber);
+    this.#mailboxes.serve(this);
+    this.#serial.woken();
+    const requests = Atomics.exchange(this.#block.words, IO_REQUEST, 0);
+    if ((requests & IO_RESIZE) !== 0) this.#resize();
+    if ((requests & IO_STOP) !== 0) this.#stop();
+  }
+
+  /** MailboxHandler: a register read of device `window`. */
+  read(window: number, offset: number, size: number): number {
+    return this.#attached[window]?.transport.read(offset, size as AccessSize) ?? 0;
+  }
+
+  /** MailboxHandler: a register write. */
+  write(window: number, offset: number, size: number, value: number, done: () => void): void {
+    const transport = this.#attached[window]?.transport;
+    if (transport === undefined) return done();
+    transport.write(offset, size as AccessSize, value, { done });
+  }
+
+  #resize(): void {
+    const size = Atomics.load(this.#block.words, WINDOW_SIZE);
+    for (const { live } of this.#attached) live.resize?.(size >>> 16, size & 0xffff);
+  }
+
+  /** All vCPUs have left the guest: finish what devices have in flight, then let output go out. */
+  #stop(): void {
+    let waiting = this.#attached.length;
+    const finished = () => {
+      if (--waiting === 0) this.#flush(this.#loop.now + FLUSH_PATIENCE_MS);
+    };
+    this.#serial.drain();
+    this.#loop.timer(DRAIN_PATIENCE_MS, { ready: () => this.#loop.stop() });
+    if (waiting === 0) return this.#flush(this.#loop.now + FLUSH_PATIENCE_MS);
+    for (const { transport } of this.#attached) transport.shutDown(finished);
+  }
+
+  #flush(deadline: number): void {
+    this.#serial.drain();
+    const flushed = (this.#terminal?.flushed ?? true) && this.#channels.flushed;
+    if (flushed || this.#loop.now > deadline) return this.#loop.stop();
+    this.#loop.timer(FLUSH_LOOK_MS, { ready: () => this.#flush(deadline) });
+  }
+
+  /** Releases everything this thread holds. */
+  close(): void {
+    for (const { live, kicks } of this.#attached) {
+      for (const { fd, event } of kicks) {
+        unbindIoEventfd(this.#init.vmFd as FdNumber, event);
+        fd.close();
+      }
+      live.close();
+    }
+    this.#attached.length = 0;
+    this.#channels.close();
+    this.#terminal?.close();
+    this.#loop[Symbol.dispose]();
+  }
+}

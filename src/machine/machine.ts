@@ -1,0 +1,396 @@
+/**
+ * A machine and its life, on the control thread: opens KVM, maps RAM, starts the I/O and vCPU workers while the
+ * kernel is being read, stops everything in order.
+ *
+ *   created ── start ──▶ running ── guest ends, stop(), a thread dies ──▶ stopping ──▶ stopped
+ *      └───────────────────────── stop() ──────────────────────────────────────────────▲
+ */
+import type { BootState } from "../arch/types.ts";
+import { architecture } from "../arch/mod.ts";
+import { setUpVm } from "../arch/vm.ts";
+import {
+  ControlBlock,
+  IO_REQUEST,
+  IO_RESIZE,
+  IO_STOP,
+  STOPPING,
+  VCPU_EXITS_MMIO,
+  VCPU_EXITS_OTHER,
+  VCPU_EXITS_PIO,
+  VCPU_REQUEST,
+  VCPU_STOP,
+  WINDOW_SIZE,
+} from "../ipc/control_block.ts";
+import type { IoReport, PlainError, VcpuExit, VcpuReport } from "../ipc/messages.ts";
+import { RunPage } from "../kvm/run_page.ts";
+import { KvmSystem } from "../kvm/system.ts";
+import type { KvmVm } from "../kvm/vm.ts";
+import { createEventfd, signalEventfd } from "../sys/eventfd.ts";
+import type { OwnedFd } from "../sys/fd.ts";
+import { bytesAt } from "../sys/mmap.ts";
+import { kickThread } from "../sys/thread.ts";
+import type { MachineConfig } from "./config.ts";
+import type { ExitReason, MachineExit } from "./exit.ts";
+import { mapRam, plugRam, viewRam } from "./guest_ram.ts";
+import { FileImage } from "./image_source.ts";
+import { type MachinePlan, planMachine } from "./plan.ts";
+import { windowsOf } from "./windows.ts";
+import { WorkerHandle } from "./worker_handle.ts";
+
+/** How long a kicked vCPU may take to leave the guest before it is kicked again. */
+const KICK_AGAIN_MS = 50;
+/** How long the I/O thread may take to finish: more than its own patience. */
+const IO_STOP_MS = 15_000;
+
+/** A machine could not be made, or one of its threads failed to come up. */
+export class MachineError extends Error {
+  override readonly name = "MachineError";
+  constructor(message: string, readonly code: string, readonly hint?: string) {
+    super(message);
+  }
+}
+
+/** What a running machine has to say to its owner. */
+export interface MachineEvents {
+  /** The user typed Ctrl-] q. */
+  quitRequested?(): void;
+  /** The user typed Ctrl-] ?. */
+  helpRequested?(): void;
+  /** Nobody reads stdout any more. */
+  outputClosed?(): void;
+  /** One line about something of note, for --verbose. */
+  log?(line: string): void;
+}
+
+/** What a machine's console is connected to. */
+export interface TerminalSize {
+  readonly isTty: boolean;
+  readonly columns: number;
+  readonly rows: number;
+}
+
+export interface MachineOptions {
+  readonly terminal?: TerminalSize;
+  readonly events?: MachineEvents;
+  /** The device to open instead of /dev/kvm. */
+  readonly kvmDevice?: string;
+}
+
+type State = "created" | "running" | "stopping" | "stopped";
+
+/** One vCPU's worker, and what is needed to kick it. */
+interface VcpuHandle {
+  readonly id: number;
+  readonly worker: WorkerHandle<VcpuReport>;
+  threadId: number;
+  runPage: RunPage | undefined;
+  done: boolean;
+}
+
+export class Machine implements AsyncDisposable {
+  readonly plan: MachinePlan;
+  readonly #events: MachineEvents;
+  readonly #block: ControlBlock;
+  readonly #resources = new DisposableStack();
+  readonly #wake: OwnedFd;
+  readonly #io: WorkerHandle<IoReport>;
+  readonly #vcpus: VcpuHandle[];
+  readonly #exited = Promise.withResolvers<MachineExit>();
+  #bootState: BootState | undefined;
+  #state: State = "created";
+  #outcome: { reason: ExitReason; status?: number; detail?: string; hint?: string } | undefined;
+  #startedAt = 0;
+  #firstEntryAt = 0;
+
+  private constructor(plan: MachinePlan, options: MachineOptions) {
+    this.plan = plan;
+    this.#events = options.events ?? {};
+    const shape = { vcpus: plan.config.vcpus, devices: plan.devices.length };
+    this.#block = ControlBlock.create(shape);
+    // Workers first: they take longest, and load their modules while this thread opens KVM and reads the kernel.
+    this.#vcpus = Array.from({ length: shape.vcpus }, (_, id) => this.#spawnVcpu(id));
+    this.#io = new WorkerHandle(
+      new URL("./io_worker.ts", import.meta.url),
+      "dinovisor-io",
+      (report) => this.#heard(report),
+    );
+    this.#wake = this.#resources.use(createEventfd());
+  }
+
+  /**
+   * Plans and builds a machine, ready to start. Throws KvmError, BootError, SysError or MachineError, each with
+   * `code` and `hint`; nothing is left behind then.
+   */
+  static async create(config: MachineConfig, options: MachineOptions = {}): Promise<Machine> {
+    const machine = new Machine(planMachine(config), options);
+    try {
+      await machine.#build(options);
+    } catch (error) {
+      machine.#state = "stopped";
+      machine.#release();
+      throw error;
+    }
+    return machine;
+  }
+
+  #spawnVcpu(id: number): VcpuHandle {
+    const worker = new WorkerHandle<VcpuReport>(
+      new URL("./vcpu_worker.ts", import.meta.url),
+      `dinovisor-vcpu${id}`,
+      () => {},
+    );
+    return { id, worker, threadId: 0, runPage: undefined, done: false };
+  }
+
+  async #build(options: MachineOptions): Promise<void> {
+    const { plan } = this;
+    const system = this.#resources.use(KvmSystem.open(options.kvmDevice));
+    const vm = this.#resources.use(system.createVm());
+    setUpVm(vm);
+    const { mapping, layout } = mapRam(plan.ram);
+    this.#resources.defer(() => mapping.unmap());
+    plugRam(vm, layout);
+    const irqFds = plan.devices.map(({ slot }) => this.#interruptLine(vm, slot.gsi));
+    const serialGsi = plan.fixed.find((slot) => slot.kind === "serial")?.gsi;
+    const common = {
+      type: "init",
+      vmFd: vm.fd,
+      block: this.#block.buffer,
+      vcpus: plan.config.vcpus,
+      devices: plan.devices.length,
+      ioWakeFd: this.#wake.number,
+      irqFds,
+      serialIrqFd: this.#interruptLine(vm, serialGsi),
+    } as const;
+    const terminal = options.terminal ?? { isTty: false, columns: 80, rows: 24 };
+    this.#io.post({ ...common, plan, memory: layout, terminal });
+    const mmapSize = system.vcpuMmapSize();
+    const windows = windowsOf(plan);
+    for (const { id, worker } of this.#vcpus) {
+      worker.post({ ...common, id, kvmFd: system.fd, mmapSize, windows });
+    }
+    const ready = this.#allReady();
+    this.#bootState = loadImages(plan, viewRam(layout));
+    await ready;
+  }
+
+  /** An eventfd that is an edge on line `gsi`; -1 for a device that never interrupts. */
+  #interruptLine(vm: KvmVm, gsi: number | undefined): number {
+    if (gsi === undefined) return -1;
+    const fd = this.#resources.use(createEventfd());
+    vm.irqfd(fd.number, gsi);
+    return fd.number;
+  }
+
+  async #allReady(): Promise<void> {
+    const failed = Promise.withResolvers<never>();
+    const fail = (error: PlainError) =>
+      failed.reject(new MachineError(error.message, error.code ?? "INTERNAL", error.hint));
+    this.#io.onDeath(fail);
+    for (const vcpu of this.#vcpus) vcpu.worker.onDeath(fail);
+    const vcpusReady = this.#vcpus.map(async (vcpu) => {
+      const { threadId, runPageAddress } = await vcpu.worker.next("ready");
+      vcpu.threadId = threadId;
+      vcpu.runPage = new RunPage(bytesAt(runPageAddress, 4096));
+    });
+    await Promise.race([failed.promise, Promise.all([this.#io.next("ready"), ...vcpusReady])]);
+  }
+
+  /** Lets the guest run. Throws MachineError when the machine has been started or stopped before. */
+  start(): void {
+    if (this.#state !== "created") {
+      throw new MachineError(`Cannot start a machine that is ${this.#state}`, "STATE");
+    }
+    this.#state = "running";
+    this.#startedAt = performance.timeOrigin + performance.now();
+    this.#io.onDeath((error) => this.#threadDied(error));
+    for (const vcpu of this.#vcpus) {
+      vcpu.worker.onDeath((error) => {
+        vcpu.done = true;
+        this.#threadDied(error);
+      });
+      vcpu.worker.next("exited").then(({ exit, startedAt }) =>
+        this.#vcpuExited(vcpu, exit, startedAt)
+      );
+      vcpu.worker.post({ type: "start", state: vcpu.id === 0 ? this.#bootState : undefined });
+    }
+  }
+
+  #vcpuExited(vcpu: VcpuHandle, exit: VcpuExit, startedAt: number): void {
+    vcpu.done = true;
+    if (vcpu.id === 0) this.#firstEntryAt = startedAt;
+    if (exit.kind !== "asked") this.#outcome ??= outcomeOf(exit);
+    this.#windDown();
+  }
+
+  #threadDied(error: PlainError): void {
+    const detail = `${error.name}: ${error.message}`;
+    this.#outcome ??= { reason: "internal-error", detail };
+    if (error.stack !== undefined) this.#events.log?.(error.stack);
+    this.#windDown();
+  }
+
+  #heard(report: IoReport): void {
+    switch (report.type) {
+      case "quit-requested":
+        return this.#events.quitRequested?.();
+      case "help-requested":
+        return this.#events.helpRequested?.();
+      case "output-closed":
+        return this.#events.outputClosed?.();
+      case "device-fault":
+        return this.#events.log?.(`${report.device}: driver fault: ${report.message}`);
+    }
+  }
+
+  /** The terminal has a new size. */
+  resize(columns: number, rows: number): void {
+    Atomics.store(this.#block.words, WINDOW_SIZE, (columns << 16) | (rows & 0xffff));
+    this.#askIo(IO_RESIZE);
+  }
+
+  #askIo(request: number): void {
+    if (this.#state === "stopped") return;
+    Atomics.or(this.#block.words, IO_REQUEST, request);
+    signalEventfd(this.#wake.number);
+  }
+
+  /** How the machine ended; never rejects. */
+  get exited(): Promise<MachineExit> {
+    return this.#exited.promise;
+  }
+
+  /** Ends the machine, whatever it is doing, as one pulls a plug: requests in flight are finished, no more. */
+  stop(): Promise<MachineExit> {
+    this.#outcome ??= { reason: "stopped" };
+    if (this.#state === "created") {
+      this.#state = "stopping";
+      for (const vcpu of this.#vcpus) vcpu.done = true; // never started
+      this.#finish();
+    } else {
+      this.#windDown();
+    }
+    return this.exited;
+  }
+
+  /** Gets every vCPU out of the guest, then the I/O thread out of its loop. */
+  #windDown(): void {
+    if (this.#state === "running") {
+      this.#state = "stopping";
+      Atomics.store(this.#block.words, STOPPING, 1);
+      this.#kick();
+    }
+    if (this.#state === "stopping" && this.#vcpus.every((vcpu) => vcpu.done)) this.#finish();
+  }
+
+  #kick(): void {
+    const running = this.#vcpus.filter((vcpu) => !vcpu.done);
+    for (const { id, runPage, threadId } of running) {
+      Atomics.or(this.#block.words, this.#block.vcpu(id, VCPU_REQUEST), VCPU_STOP);
+      if (runPage === undefined) continue;
+      runPage.immediateExit = true;
+      kickThread(threadId);
+    }
+    // A vCPU on its way to `start` loses nothing by a second kick; one that sleeps on a mailbox looks by itself.
+    if (running.length > 0) {
+      setTimeout(() => this.#state === "stopping" && this.#kick(), KICK_AGAIN_MS);
+    }
+  }
+
+  #finishing = false;
+
+  async #finish(): Promise<void> {
+    if (this.#finishing) return;
+    this.#finishing = true;
+    let panic: string | undefined;
+    if (this.#io.dead === undefined) {
+      const stopped = this.#io.next("stopped").then((report) => panic = report.panic);
+      const died = new Promise((resolve) => this.#io.onDeath(resolve));
+      this.#askIo(IO_STOP);
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const late = new Promise((resolve) => timer = setTimeout(resolve, IO_STOP_MS));
+      await Promise.race([stopped, died, late]);
+      clearTimeout(timer);
+    }
+    this.#state = "stopped";
+    const exit = this.#describe(panic);
+    this.#release();
+    this.#exited.resolve(exit);
+  }
+
+  #describe(panic: string | undefined): MachineExit {
+    const outcome = this.#outcome ?? { reason: "stopped" as const };
+    const count = (word: number) =>
+      this.#vcpus.reduce(
+        (sum, { id }) => sum + Atomics.load(this.#block.words, this.#block.vcpu(id, word)),
+        0,
+      );
+    const booted = this.#firstEntryAt > 0 ? { bootMs: this.#firstEntryAt - this.#startedAt } : {};
+    return {
+      ...outcome,
+      ...(panic !== undefined && outcome.reason === "reboot"
+        ? { reason: "panic", detail: panic }
+        : {}),
+      ...booted,
+      exits: {
+        mmio: count(VCPU_EXITS_MMIO),
+        pio: count(VCPU_EXITS_PIO),
+        other: count(VCPU_EXITS_OTHER),
+      },
+    };
+  }
+
+  /** No thread works on memory or descriptors any more, or is about to be ended. */
+  #release(): void {
+    for (const { worker } of this.#vcpus) worker.terminate();
+    this.#io.terminate();
+    this.#resources.dispose();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
+
+/** Reads kernel and initrd straight into guest RAM. Throws BootError and Deno.errors.*. */
+function loadImages(plan: MachinePlan, memory: ReturnType<typeof viewRam>): BootState {
+  const { image, initrd } = plan.config.kernel;
+  const arch = architecture(plan.architecture);
+  using kernel = new FileImage(image);
+  using ramdisk = initrd === undefined ? undefined : new FileImage(initrd);
+  const devices = [...plan.fixed, ...plan.devices.map((device) => device.slot)];
+  const { vcpus } = plan.config;
+  return arch.loadKernel({
+    memory,
+    kernel,
+    cmdline: plan.cmdline,
+    vcpus,
+    ...(ramdisk === undefined ? {} : { initrd: ramdisk }),
+    ...(plan.discovery === "fdt"
+      ? { deviceTree: arch.deviceTree({ vcpus, cmdline: plan.cmdline, devices }) }
+      : {}),
+  });
+}
+
+function outcomeOf(
+  exit: Exclude<VcpuExit, { kind: "asked" }>,
+): { reason: ExitReason; status?: number; detail?: string; hint?: string } {
+  switch (exit.kind) {
+    case "exit-register":
+      return { reason: "exit-register", status: exit.status };
+    case "reset":
+      return { reason: "reboot" };
+    case "poweroff":
+      return { reason: "poweroff" };
+    case "triple-fault":
+      return exit.deliberate
+        ? { reason: "reboot" }
+        : { reason: "triple-fault", detail: "the guest faulted while handling a double fault" };
+    case "kvm-error":
+      return {
+        reason: "kvm-error",
+        detail: exit.detail,
+        ...(exit.hint === undefined ? {} : { hint: exit.hint }),
+      };
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * The machine as plain data before anything is opened: the one fixed device tree (addresses, sizes, interrupts)
+ * from which command-line words and the flattened device tree are rendered (design.md 1.5). `--dry-run` prints
+ * it, workers receive it, a snapshot will store it.
+ */
+import type { ConsoleConfig, DeviceConfig } from "../../devices/mod.ts";
+import { architecture, type DeviceSlot, type RamRange } from "../arch/mod.ts";
+import type { ChannelConfig } from "../virtio/device_kind.ts";
+import type { Discovery, MachineConfig } from "./config.ts";
+
+/** One virtio device and its place. */
+export interface PlannedDevice {
+  readonly config: DeviceConfig;
+  readonly slot: DeviceSlot;
+}
+
+export interface MachinePlan {
+  readonly architecture: string;
+  readonly config: MachineConfig;
+  readonly ram: readonly RamRange[];
+  /** Devices at fixed places: serial port, keyboard controller, clock, exit register. */
+  readonly fixed: readonly DeviceSlot[];
+  readonly devices: readonly PlannedDevice[];
+  /** Where serial output goes. */
+  readonly serial: ChannelConfig;
+  /** How the guest is told about `devices`; never more than one way. */
+  readonly discovery: Exclude<Discovery, "auto">;
+  readonly cmdline: string;
+}
+
+/** Plans `config`, which `checkConfig` has found no fault with. Throws BootError. */
+export function planMachine(config: MachineConfig): MachinePlan {
+  const arch = architecture();
+  const devices = devicesOf(config).map((device, index) => ({
+    config: device,
+    slot: arch.virtioSlot(index, `${device.kind}${index}`),
+  }));
+  // ACPI and the MP table are rendered from the same slots once they are there; until then the words do.
+  const discovery = config.discovery === "auto" ? "cmdline" : config.discovery;
+  return {
+    architecture: arch.name,
+    config,
+    ram: arch.ramRanges(config.memoryMib * 2 ** 20),
+    fixed: arch.fixedSlots,
+    devices,
+    serial: serialChannel(config),
+    discovery,
+    cmdline: cmdlineOf(config, discovery, devices.map((device) => device.slot)),
+  };
+}
+
+/** The configured devices, and the console that `--console` asks for behind them. */
+export function devicesOf(config: MachineConfig): readonly DeviceConfig[] {
+  const { mode } = config.console;
+  if (mode !== "auto" && mode !== "virtio") return config.devices;
+  const console: ConsoleConfig = { kind: "console", ports: [{ channel: { type: "terminal" } }] };
+  return [...config.devices, console];
+}
+
+function serialChannel(config: MachineConfig): ChannelConfig {
+  switch (config.console.mode) {
+    case "auto":
+    case "serial":
+      return { type: "terminal" };
+    case "file":
+      return { type: "file", path: config.console.path };
+    case "virtio":
+    case "off":
+      return { type: "null" };
+  }
+}
+
+function cmdlineOf(
+  config: MachineConfig,
+  discovery: MachinePlan["discovery"],
+  slots: readonly DeviceSlot[],
+): string {
+  const { cmdline, cmdlineOnly } = config.kernel;
+  const arch = architecture();
+  const words = cmdlineOnly !== undefined
+    ? [cmdlineOnly]
+    : [arch.defaultCmdline, ...consoleWords(config), cmdline ?? ""];
+  if (discovery === "cmdline") words.push(...arch.deviceWords(slots));
+  return words.map((word) => word.trim()).filter((word) => word !== "").join(" ");
+}
+
+/** Linux takes the last console= it can open for /dev/console. */
+function consoleWords(config: MachineConfig): string[] {
+  switch (config.console.mode) {
+    case "auto":
+      return ["console=ttyS0", "console=hvc0"];
+    case "serial":
+    case "file":
+      return ["console=ttyS0"];
+    case "virtio":
+      return ["console=hvc0"];
+    case "off":
+      return [];
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * The user's terminal as two byte channels: the serial port's and the virtio console's. The serial port has it
+ * until the guest speaks through the virtio console; input waits until the guest reads somewhere, so nothing
+ * typed or piped ahead is lost. Lives on the I/O thread.
+ */
+import type { EventLoop } from "../loop/event_loop.ts";
+import type { ByteChannel, ByteChannelEvents } from "../virtio/byte_channel.ts";
+import { FdReader, FdWriter } from "./fd_stream.ts";
+import type { PanicWatch } from "./panic_watch.ts";
+
+/** Ctrl-], the escape key (contract.md, "Console"). */
+const ESCAPE = 0x1d;
+/** Ctrl-D: what a terminal line discipline takes for the end of input. */
+const END_OF_TRANSMISSION = 0x04;
+const STDIN = 0;
+const STDOUT = 1;
+
+/** What the terminal tells the machine. */
+export interface TerminalEvents {
+  quitRequested(): void;
+  helpRequested(): void;
+  outputClosed(): void;
+}
+
+class Face implements ByteChannel {
+  events: ByteChannelEvents | undefined;
+  readonly #terminal: Terminal;
+
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
+  }
+
+  attach(events: ByteChannelEvents): void {
+    this.events = events;
+  }
+
+  write(bytes: Uint8Array, length: number): number {
+    return this.#terminal.output(this, bytes, length);
+  }
+
+  read(into: Uint8Array): number {
+    return this.#terminal.input(this, into);
+  }
+
+  guestOpened(_open: boolean): void {}
+}
+
+export class Terminal {
+  readonly serial: ByteChannel & { readonly events: ByteChannelEvents | undefined };
+  readonly virtio: ByteChannel & { readonly events: ByteChannelEvents | undefined };
+  readonly #isTty: boolean;
+  readonly #panicWatch: PanicWatch;
+  readonly #events: TerminalEvents;
+  readonly #writer: FdWriter;
+  readonly #reader: FdReader;
+  readonly #pending: Uint8Array = new Uint8Array(8192);
+  #pendingStart = 0;
+  #pendingEnd = 0;
+  #escaped = false;
+  #virtioSpoke = false;
+  #serialReads = false;
+
+  constructor(loop: EventLoop, isTty: boolean, panicWatch: PanicWatch, events: TerminalEvents) {
+    this.#isTty = isTty;
+    this.#panicWatch = panicWatch;
+    this.#events = events;
+    this.serial = new Face(this);
+    this.virtio = new Face(this);
+    this.#writer = new FdWriter(
+      STDOUT,
+      loop,
+      () => this.#tell((channel) => channel.writable()),
+      () => events.outputClosed(),
+    );
+    this.#reader = new FdReader(STDIN, loop, (bytes) => this.#arrived(bytes), () => this.#ended());
+  }
+
+  #tell(what: (channel: ByteChannelEvents) => void): void {
+    if (this.serial.events !== undefined) what(this.serial.events);
+    if (this.virtio.events !== undefined) what(this.virtio.events);
+  }
+
+  /** For the faces: output of one of them. */
+  output(face: ByteChannel, bytes: Uint8Array, length: number): number {
+    if (face === this.virtio) this.#virtioSpoke = true;
+    else if (this.#virtioSpoke) {
+      // Kernel messages go to every console; hvc0 has shown this one.
+      this.#panicWatch.look(bytes, length);
+      return length;
+    }
+    const taken = this.#writer.write(bytes, length);
+    this.#panicWatch.look(bytes, taken);
+    return taken;
+  }
+
+  /** For the faces: one of them reads. */
+  input(face: ByteChannel, into: Uint8Array): number {
+    if (face === this.serial) this.#serialReads = true;
+    const forVirtio = this.#virtioSpoke || !this.#serialReads;
+    if ((face === this.virtio) !== forVirtio) return 0;
+    const count = Math.min(into.length, this.#pendingEnd - this.#pendingStart);
+    into.set(this.#pending.subarray(this.#pendingStart, this.#pendingStart + count));
+    this.#pendingStart += count;
+    if (count > 0 && this.#pendingStart === this.#pendingEnd) this.#reader.resume();
+    return count;
+  }
+
+  #arrived(bytes: Uint8Array): void {
+    this.#pendingStart = 0;
+    this.#pendingEnd = 0;
+    for (const byte of bytes) {
+      if (!this.#isTty || this.#passesEscape(byte)) this.#pending[this.#pendingEnd++] = byte;
+    }
+    if (this.#pendingEnd === 0) return this.#reader.resume();
+    this.#tell((channel) => channel.readable());
+  }
+
+  /** Whether `byte` is for the guest; acts on escape sequences. */
+  #passesEscape(byte: number): boolean {
+    if (!this.#escaped) {
+      this.#escaped = byte === ESCAPE;
+      return !this.#escaped;
+    }
+    this.#escaped = false;
+    if (byte === "q".charCodeAt(0)) this.#events.quitRequested();
+    else if (byte === "?".charCodeAt(0)) this.#events.helpRequested();
+    return byte === ESCAPE;
+  }
+
+  /** A pipe has ended: the guest's terminal gets what a person would type. */
+  #ended(): void {
+    this.#pending[0] = END_OF_TRANSMISSION;
+    this.#pendingStart = 0;
+    this.#pendingEnd = 1;
+    this.#tell((channel) => channel.readable());
+  }
+
+  /** Whether all output has reached stdout. */
+  get flushed(): boolean {
+    return this.#writer.empty;
+  }
+
+  close(): void {
+    this.#writer.close();
+    this.#reader.close();
+  }
+}

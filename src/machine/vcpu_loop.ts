@@ -1,0 +1,154 @@
+/** The run loop of one vCPU: enter the guest, serve the exit, look whether to stop. Used by `vcpu_worker.ts`. */
+import {
+  KVM_EXIT_FAIL_ENTRY,
+  KVM_EXIT_INTERNAL_ERROR,
+  KVM_EXIT_INTR,
+  KVM_EXIT_IO,
+  KVM_EXIT_MMIO,
+  KVM_EXIT_SHUTDOWN,
+  KVM_EXIT_SYSTEM_EVENT,
+  KVM_INTERNAL_ERROR_EMULATION,
+  KVM_SYSTEM_EVENT_RESET,
+  KVM_SYSTEM_EVENT_SHUTDOWN,
+} from "../abi/kvm.ts";
+import { describeEmulationFailure, tripleFaultWasReset } from "../arch/vcpu.ts";
+import {
+  type ControlBlock,
+  VCPU_EXITS_MMIO,
+  VCPU_EXITS_OTHER,
+  VCPU_EXITS_PIO,
+  VCPU_REQUEST,
+  VCPU_STOP,
+} from "../ipc/control_block.ts";
+import type { VcpuExit } from "../ipc/messages.ts";
+import type { RunPage } from "../kvm/run_page.ts";
+import type { KvmVcpu } from "../kvm/vcpu.ts";
+import { drainKickSignal } from "../sys/thread.ts";
+import type { Bus } from "./bus.ts";
+
+export class VcpuLoop {
+  readonly vcpu: KvmVcpu;
+  readonly #page: RunPage;
+  readonly #block: ControlBlock;
+  readonly #mmio: Bus;
+  readonly #pio: Bus;
+  readonly #request: number;
+  #exit: VcpuExit | undefined;
+  #mmioExits = 0;
+  #pioExits = 0;
+  #otherExits = 0;
+
+  constructor(vcpu: KvmVcpu, block: ControlBlock, mmio: Bus, pio: Bus) {
+    this.vcpu = vcpu;
+    this.#page = vcpu.page;
+    this.#block = block;
+    this.#mmio = mmio;
+    this.#pio = pio;
+    this.#request = block.vcpu(vcpu.id, VCPU_REQUEST);
+  }
+
+  /** For devices: the exit being served is the last one. */
+  end(exit: VcpuExit): void {
+    this.#exit ??= exit;
+  }
+
+  /** Runs until the guest ends, KVM gives up, or control asks. Throws KvmError. */
+  run(): VcpuExit {
+    const words = this.#block.words;
+    while (this.#exit === undefined) {
+      if ((Atomics.load(words, this.#request) & VCPU_STOP) !== 0) {
+        this.#exit = { kind: "asked" };
+      } else if (this.vcpu.run()) {
+        this.#serve();
+      } else {
+        // A kick. The request was stored before the byte was set, so it is seen at the top of the loop.
+        this.#page.immediateExit = false;
+        drainKickSignal();
+      }
+    }
+    this.#publishCounts();
+    return this.#exit;
+  }
+
+  #publishCounts(): void {
+    const { words } = this.#block;
+    Atomics.store(words, this.#block.vcpu(this.vcpu.id, VCPU_EXITS_MMIO), this.#mmioExits);
+    Atomics.store(words, this.#block.vcpu(this.vcpu.id, VCPU_EXITS_PIO), this.#pioExits);
+    Atomics.store(words, this.#block.vcpu(this.vcpu.id, VCPU_EXITS_OTHER), this.#otherExits);
+  }
+
+  #serve(): void {
+    const page = this.#page;
+    switch (page.exitReason) {
+      case KVM_EXIT_MMIO:
+        this.#mmioExits++;
+        return this.#serveMmio(page);
+      case KVM_EXIT_IO:
+        this.#pioExits++;
+        return this.#servePio(page);
+      default:
+        this.#otherExits++;
+        return this.#serveOther(page);
+    }
+  }
+
+  #serveMmio(page: RunPage): void {
+    const address = page.mmioAddress;
+    const data = page.mmioDataOffset;
+    const length = page.mmioLength;
+    // The bus works in 1, 2 and 4 bytes; KVM hands out up to 8, split by itself at page ends.
+    for (let done = 0; done < length;) {
+      const left = length - done;
+      const size = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+      if (page.mmioIsWrite) this.#mmio.write(address + done, size, page.read(data + done, size));
+      else page.write(data + done, size, this.#mmio.read(address + done, size));
+      done += size;
+    }
+  }
+
+  #servePio(page: RunPage): void {
+    const port = page.ioPort;
+    const size = page.ioSize;
+    const count = page.ioCount; // more than 1 for a string instruction: unrolled here
+    let data = page.ioDataOffset;
+    for (let i = 0; i < count; i++, data += size) {
+      if (page.ioIsWrite) this.#pio.write(port, size, page.read(data, size));
+      else page.write(data, size, this.#pio.read(port, size));
+    }
+  }
+
+  #serveOther(page: RunPage): void {
+    switch (page.exitReason) {
+      case KVM_EXIT_INTR:
+        return;
+      case KVM_EXIT_SHUTDOWN:
+        return this.end({ kind: "triple-fault", deliberate: tripleFaultWasReset(this.vcpu) });
+      case KVM_EXIT_SYSTEM_EVENT:
+        return this.#serveSystemEvent(page.systemEventType);
+      case KVM_EXIT_FAIL_ENTRY:
+        return this.end({
+          kind: "kvm-error",
+          detail: `the processor refused to enter the guest (${page.entryFailureReason})`,
+        });
+      case KVM_EXIT_INTERNAL_ERROR: {
+        const { suberror, instruction } = page.internalError();
+        if (suberror === KVM_INTERNAL_ERROR_EMULATION) {
+          const failure = describeEmulationFailure(this.vcpu, instruction);
+          return this.end({ kind: "kvm-error", ...failure });
+        }
+        return this.end({ kind: "kvm-error", detail: `KVM internal error ${suberror}` });
+      }
+      default:
+        return this.end({
+          kind: "kvm-error",
+          detail: `unexpected exit ${page.exitReason} from KVM`,
+        });
+    }
+  }
+
+  #serveSystemEvent(type: number): void {
+    if (type === KVM_SYSTEM_EVENT_SHUTDOWN) return this.end({ kind: "poweroff" });
+    if (type === KVM_SYSTEM_EVENT_RESET) return this.end({ kind: "reset" });
+    this.end({ kind: "kvm-error", detail: `the guest reported a crash (system event ${type})` });
+  }
+}

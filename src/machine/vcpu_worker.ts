@@ -1,0 +1,105 @@
+/**
+ * A vCPU's thread: makes the vCPU, runs it, serves its exits. Nothing else happens in this isolate; between
+ * `start` and the end it does not return to the JavaScript event loop. Its module graph is kept small: it is on
+ * the way to the guest's first instruction.
+ */
+/// <reference lib="deno.worker" />
+import { ExitRegister } from "../../devices/legacy/exit_register.ts";
+import { I8042 } from "../../devices/legacy/i8042.ts";
+import { Rtc } from "../../devices/legacy/rtc.ts";
+import { SerialPort } from "../../devices/legacy/serial.ts";
+import { MmioInterrupt } from "../../transports/mmio_interrupt.ts";
+import { type BootState, configureVcpu, loadBootState } from "../arch/vcpu.ts";
+import { ControlBlock } from "../ipc/control_block.ts";
+import { MailboxCaller } from "../ipc/mailbox.ts";
+import {
+  plainError,
+  type VcpuExit,
+  type VcpuInit,
+  type VcpuReport,
+  type VcpuStart,
+} from "../ipc/messages.ts";
+import { KvmVcpu } from "../kvm/vcpu.ts";
+import { signalEventfd } from "../sys/eventfd.ts";
+import type { FdNumber } from "../sys/fd.ts";
+import { blockKickSignal, threadId } from "../sys/thread.ts";
+import { Bus, type BusParts, type ByteRegisters } from "./bus.ts";
+import { VcpuLoop } from "./vcpu_loop.ts";
+import type { Window } from "./windows.ts";
+
+declare const self: DedicatedWorkerGlobalScope;
+
+let loop: VcpuLoop | undefined;
+
+function report(message: VcpuReport): void {
+  self.postMessage(message);
+}
+
+self.onmessage = (event: MessageEvent<VcpuInit<readonly Window[]> | VcpuStart<BootState>>) => {
+  try {
+    if (event.data.type === "init") initialise(event.data);
+    else if (loop !== undefined) start(loop, event.data.state);
+  } catch (error) {
+    report({ type: "failed", error: plainError(error) });
+  }
+};
+
+function initialise(init: VcpuInit<readonly Window[]>): void {
+  blockKickSignal();
+  const vcpu = new KvmVcpu(init.vmFd as FdNumber, init.id, init.mmapSize);
+  vcpu.unblockSignalsInRun();
+  configureVcpu(vcpu, init.kvmFd as FdNumber, init.vcpus);
+  loop = buildLoop(vcpu, init);
+  report({ type: "ready", threadId: threadId(), runPageAddress: vcpu.runPageAddress });
+}
+
+function start(running: VcpuLoop, state: BootState | undefined): void {
+  if (state !== undefined) loadBootState(running.vcpu, state);
+  const startedAt = performance.timeOrigin + performance.now();
+  const exit = running.run();
+  running.vcpu[Symbol.dispose]();
+  report({ type: "exited", exit, startedAt });
+}
+
+function buildLoop(vcpu: KvmVcpu, init: VcpuInit<readonly Window[]>): VcpuLoop {
+  const block = new ControlBlock(init.block, init);
+  const wake = () => signalEventfd(init.ioWakeFd as FdNumber);
+  let end: (exit: VcpuExit) => void = () => {};
+  const exitRegister = new ExitRegister((status) => end({ kind: "exit-register", status }));
+  const serial = new SerialPort(
+    block.words,
+    block.serial,
+    block.serialTransmit,
+    block.serialReceive,
+    {
+      raise: () => signalEventfd(init.serialIrqFd as FdNumber),
+      wake,
+      get stopping() {
+        return block.stopping;
+      },
+    },
+  );
+  const parts: BusParts = {
+    legacy: new Map<Window["kind"], ByteRegisters>([
+      ["serial", serial],
+      ["keyboard", new I8042(() => end({ kind: "reset" }))],
+      ["rtc", new Rtc(() => new Date())],
+      ["exit", exitRegister],
+      ["platform", exitRegister], // the page's first word; the rest of it is empty
+    ]),
+    interrupts: init.irqFds.map((fd, index) =>
+      new MmioInterrupt(block.words, block.interruptStatus(index), {
+        raise: () => signalEventfd(fd as FdNumber),
+      })
+    ),
+    mailbox: new MailboxCaller(block, init.id, wake),
+  };
+  const loop = new VcpuLoop(
+    vcpu,
+    block,
+    new Bus("mmio", init.windows, parts),
+    new Bus("pio", init.windows, parts),
+  );
+  end = (exit) => loop.end(exit);
+  return loop;
+}

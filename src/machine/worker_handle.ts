@@ -1,0 +1,71 @@
+/** A worker as the control thread holds it: typed messages, and one place where its death is noticed. */
+import type { PlainError } from "../ipc/messages.ts";
+
+/** What a worker's reports have in common. */
+interface Report {
+  readonly type: string;
+  readonly error?: PlainError;
+}
+
+/** Waits for and keeps what one worker reports. */
+export class WorkerHandle<R extends Report> {
+  readonly #worker: Worker;
+  readonly #listener: (report: R) => void;
+  readonly #waiting = new Map<string, (report: R) => void>();
+  #died: ((error: PlainError) => void) | undefined;
+  #dead: PlainError | undefined;
+
+  /** `listener` gets every report nobody waits for. */
+  constructor(module: URL, name: string, listener: (report: R) => void) {
+    this.#listener = listener;
+    this.#worker = new Worker(module, { type: "module", name });
+    this.#worker.onmessage = (event: MessageEvent<R>) => this.#receive(event.data);
+    this.#worker.onerror = (event) => {
+      event.preventDefault(); // or it would end this isolate, too
+      this.#die({ name: "WorkerError", message: `${name}: ${event.message}` });
+    };
+  }
+
+  post(message: unknown): void {
+    this.#worker.postMessage(message);
+  }
+
+  #receive(report: R): void {
+    if (report.type === "failed") {
+      return this.#die(report.error ?? { name: "Error", message: "unknown failure" });
+    }
+    const waiter = this.#waiting.get(report.type);
+    if (waiter === undefined) return this.#listener(report);
+    this.#waiting.delete(report.type);
+    waiter(report);
+  }
+
+  #die(error: PlainError): void {
+    if (this.#dead !== undefined) return;
+    this.#dead = error;
+    this.#died?.(error);
+  }
+
+  /** Whether it has crashed or given up. */
+  get dead(): PlainError | undefined {
+    return this.#dead;
+  }
+
+  /** Calls `died` at the worker's death, at once when it is dead. */
+  onDeath(died: (error: PlainError) => void): void {
+    this.#died = died;
+    if (this.#dead !== undefined) died(this.#dead);
+  }
+
+  /** The next report of this type. */
+  next<T extends R["type"]>(type: T): Promise<Extract<R, { type: T }>> {
+    return new Promise((resolve) => {
+      // SAFETY of the cast: keyed by the report's own type.
+      this.#waiting.set(type, resolve as (report: R) => void);
+    });
+  }
+
+  terminate(): void {
+    this.#worker.terminate();
+  }
+}

@@ -1,0 +1,130 @@
+/** A disk image or block device opened for I/O: its geometry, and synchronous calls on it. Used by block backends. */
+import {
+  BLKGETSIZE64,
+  BLKPBSZGET,
+  BLKSSZGET,
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  LOCK_EX,
+  LOCK_NB,
+  LOCK_SH,
+  O_DIRECT,
+  O_RDONLY,
+  O_RDWR,
+} from "../abi/linux.ts";
+import { type FdNumber, openFile, OwnedFd } from "./fd.ts";
+import { errno, libc } from "./libc.ts";
+import { check, EAGAIN, EOPNOTSUPP, SysError } from "./sys_error.ts";
+
+/** How to open it. */
+export interface DiskFileOptions {
+  readonly path: string;
+  readonly readOnly: boolean;
+  /** O_DIRECT: past the host's page cache. */
+  readonly direct: boolean;
+}
+
+/** An open disk. Writers hold an exclusive lock, readers a shared one, against other monitors (flock). */
+export class DiskFile implements Disposable {
+  readonly #fd: OwnedFd;
+  readonly bytes: number;
+  readonly logicalBlockBytes: number;
+  readonly physicalBlockBytes: number;
+  /** Whether holes can be punched: decides DISCARD. */
+  readonly canPunch: boolean;
+
+  /** Throws SysError: EACCES, EROFS, EINVAL (no O_DIRECT there), EAGAIN (locked by another process). */
+  constructor(options: DiskFileOptions) {
+    const { path, readOnly, direct } = options;
+    this.#fd = openFile(path, (readOnly ? O_RDONLY : O_RDWR) | (direct ? O_DIRECT : 0));
+    try {
+      this.#lock(path, readOnly);
+      const stat = Deno.statSync(path);
+      if (stat.isBlockDevice === true) {
+        this.bytes = this.#deviceNumber(BLKGETSIZE64, 8);
+        this.logicalBlockBytes = this.#deviceNumber(BLKSSZGET, 4);
+        this.physicalBlockBytes = this.#deviceNumber(BLKPBSZGET, 4);
+      } else {
+        this.bytes = stat.size;
+        this.logicalBlockBytes = 512;
+        this.physicalBlockBytes = 4096; // pages: what the host's cache reads and writes
+      }
+      this.canPunch = !readOnly && this.#probePunch();
+    } catch (error) {
+      this.#fd.close();
+      throw error;
+    }
+  }
+
+  get fd(): FdNumber {
+    return this.#fd.number;
+  }
+
+  #lock(path: string, readOnly: boolean): void {
+    if (libc().flock(this.fd, (readOnly ? LOCK_SH : LOCK_EX) | LOCK_NB) === 0) return;
+    const number = errno();
+    // Some file systems know no locks; a lock that cannot be had is no reason not to run there.
+    if (number !== EAGAIN) return;
+    throw new SysError(
+      `lock "${path}"`,
+      number,
+      "another machine uses it: give each its own copy, or let all open it with ,ro",
+    );
+  }
+
+  #deviceNumber(request: number, size: 4 | 8): number {
+    const bytes = new Uint8Array(8);
+    check(libc().ioctl_buffer(this.fd, request, bytes), "block device ioctl");
+    const view = new DataView(bytes.buffer);
+    return size === 8 ? Number(view.getBigUint64(0, true)) : view.getUint32(0, true);
+  }
+
+  /** Punching behind the end changes nothing, and fails where punching is not supported. */
+  #probePunch(): boolean {
+    const mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    const end = Math.ceil(this.bytes / 4096) * 4096;
+    if (libc().fallocate(this.fd, mode, BigInt(end), 4096n) === 0) return true;
+    return errno() !== EOPNOTSUPP; // block devices refuse the range, not the operation
+  }
+
+  [Symbol.dispose](): void {
+    this.#fd.close();
+  }
+}
+
+/** preadv at `offset`: bytes read, or -errno. */
+export function readVectors(
+  fd: FdNumber,
+  iovecs: Uint32Array<ArrayBuffer>,
+  count: number,
+  offset: number,
+): number {
+  const result = libc().preadv(fd, asBytes(iovecs), count, BigInt(offset));
+  return result === -1 ? -errno() : result;
+}
+
+/** pwritev2 at `offset` with RWF_* `flags`: bytes written, or -errno. */
+export function writeVectors(
+  fd: FdNumber,
+  iovecs: Uint32Array<ArrayBuffer>,
+  count: number,
+  offset: number,
+  flags: number,
+): number {
+  const result = libc().pwritev2(fd, asBytes(iovecs), count, BigInt(offset), flags);
+  return result === -1 ? -errno() : result;
+}
+
+/** fdatasync: 0 or -errno. */
+export function syncData(fd: FdNumber): number {
+  return libc().fdatasync(fd) === -1 ? -errno() : 0;
+}
+
+/** fallocate: 0 or -errno. */
+export function allocate(fd: FdNumber, mode: number, offset: number, length: number): number {
+  return libc().fallocate(fd, mode, BigInt(offset), BigInt(length)) === -1 ? -errno() : 0;
+}
+
+function asBytes(words: Uint32Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(words.buffer);
+}
