@@ -60,6 +60,7 @@ export class EpollLoop implements EventLoop, Disposable {
   watch(fd: number, events: number, watcher: Watcher, token = 0): Watch {
     const slot = this.#freeSlots.pop() ?? this.#watches.length;
     const pollable = this.#epoll.add(fd as FdNumber, events, slot);
+    if (pollable && events === 0) this.#epoll.remove(fd as FdNumber); // paused from the start
     const watch = new FdWatch(this, slot, fd as FdNumber, watcher, token, pollable, events);
     this.#watches[slot] = watch;
     if (!pollable) this.#alwaysReady.push(watch);
