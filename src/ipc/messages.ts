@@ -47,6 +47,12 @@ export interface VcpuStart<State> {
   readonly state: State | undefined;
 }
 
+/** Everything a vCPU worker is told. After `leave` it holds nothing any more. */
+export type VcpuOrder<Windows, State> =
+  | VcpuInit<Windows>
+  | VcpuStart<State>
+  | { readonly type: "leave" };
+
 /** Why a vCPU stopped running. */
 export type VcpuExit =
   | { readonly kind: "asked" }
@@ -64,6 +70,7 @@ export type VcpuReport =
     readonly runPageAddress: number;
   }
   | { readonly type: "exited"; readonly exit: VcpuExit; readonly startedAt: number }
+  | { readonly type: "left" }
   | { readonly type: "failed"; readonly error: PlainError };
 
 /** An error as it crosses threads. */

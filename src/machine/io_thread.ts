@@ -28,12 +28,18 @@ const FLUSH_LOOK_MS = 1;
 /** How long the end waits for requests in flight: a disk that takes longer has hung. */
 const DRAIN_PATIENCE_MS = 10_000;
 
+/** A queue's kick: the eventfd, and what KVM matches for it. */
+interface Kick {
+  readonly fd: OwnedFd;
+  readonly event: IoEvent;
+}
+
 /** One device with its registers and kicks. */
 interface Attached {
   readonly name: string;
   readonly live: LiveDevice;
   readonly transport: Transport;
-  readonly kicks: readonly { readonly fd: OwnedFd; readonly event: IoEvent }[];
+  readonly kicks: readonly Kick[];
 }
 
 export class IoThread implements MailboxHandler {
@@ -113,14 +119,14 @@ export class IoThread implements MailboxHandler {
       faulted: (reason) =>
         this.#report({ type: "device-fault", device: name, message: reason.message }),
     });
-    const attached = { name, live, transport, kicks: this.#bindKicks(transport, base) };
-    this.#attached.push(attached);
+    const kicks: Kick[] = [];
+    this.#attached.push({ name, live, transport, kicks }); // before more can fail: `close` sees it
+    this.#bindKicks(transport, base, kicks);
     live.resize?.(this.#init.terminal.columns, this.#init.terminal.rows);
   }
 
   /** A kick is an eventfd per queue, matched by KVM on the written index: no exit, no JavaScript. */
-  #bindKicks(transport: Transport, base: number): Attached["kicks"] {
-    const kicks = [];
+  #bindKicks(transport: Transport, base: number, kicks: Kick[]): void {
     for (let queue = 0; queue < transport.queueCount; queue++) {
       const fd = createEventfd();
       const event: IoEvent = {
@@ -139,7 +145,6 @@ export class IoThread implements MailboxHandler {
       });
       kicks.push({ fd, event });
     }
-    return kicks;
   }
 
   /** Runs until control asks for the stop and everything in flight has ended. */

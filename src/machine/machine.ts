@@ -42,6 +42,9 @@ const KICK_AGAIN_MS = 50;
 /** How long the I/O thread may take to finish: more than its own patience. */
 const IO_STOP_MS = 15_000;
 
+/** How long a vCPU worker may take to close a descriptor and a mapping. */
+const LEAVE_MS = 1000;
+
 /** A machine could not be made, or one of its threads failed to come up. */
 export class MachineError extends Error {
   override readonly name = "MachineError";
@@ -97,8 +100,11 @@ export class Machine implements AsyncDisposable {
   readonly #vcpus: VcpuHandle[];
   readonly #exited = Promise.withResolvers<MachineExit>();
   #bootState: BootState | undefined;
+  /** Each worker that has been told what it is has said so, or died. Undefined: none has been told. */
+  #settled: Promise<unknown> | undefined;
   #state: State = "created";
   #outcome: { reason: ExitReason; status?: number; detail?: string; hint?: string } | undefined;
+  #finishing = false;
   #startedAt = 0;
   #firstEntryAt = 0;
 
@@ -126,8 +132,7 @@ export class Machine implements AsyncDisposable {
     try {
       await machine.#build(options);
     } catch (error) {
-      machine.#state = "stopped";
-      machine.#release();
+      await machine.stop();
       throw error;
     }
     return machine;
@@ -170,6 +175,7 @@ export class Machine implements AsyncDisposable {
       worker.post({ ...common, id, kvmFd: system.fd, mmapSize, windows });
     }
     const ready = this.#allReady();
+    this.#settled = ready.catch(() => {});
     this.#bootState = loadImages(plan, viewRam(layout));
     await ready;
   }
@@ -182,18 +188,17 @@ export class Machine implements AsyncDisposable {
     return fd.number;
   }
 
+  /** Resolves when every worker is ready; rejects with the first death, once no worker is on its way any more. */
   async #allReady(): Promise<void> {
-    const failed = Promise.withResolvers<never>();
-    const fail = (error: PlainError) =>
-      failed.reject(new MachineError(error.message, error.code ?? "INTERNAL", error.hint));
-    this.#io.onDeath(fail);
-    for (const vcpu of this.#vcpus) vcpu.worker.onDeath(fail);
-    const vcpusReady = this.#vcpus.map(async (vcpu) => {
-      const { threadId, runPageAddress } = await vcpu.worker.next("ready");
+    const vcpus = this.#vcpus.map(async (vcpu) => {
+      const { threadId, runPageAddress } = await vcpu.worker.nextOrDeath("ready");
       vcpu.threadId = threadId;
       vcpu.runPage = new RunPage(bytesAt(runPageAddress, 4096));
     });
-    await Promise.race([failed.promise, Promise.all([this.#io.next("ready"), ...vcpusReady])]);
+    const results = await Promise.allSettled([this.#io.nextOrDeath("ready"), ...vcpus]);
+    for (const result of results) {
+      if (result.status === "rejected") throw startFailure(result.reason);
+    }
   }
 
   /** Lets the guest run. Throws MachineError when the machine has been started or stopped before. */
@@ -201,8 +206,12 @@ export class Machine implements AsyncDisposable {
     if (this.#state !== "created") {
       throw new MachineError(`Cannot start a machine that is ${this.#state}`, "STATE");
     }
-    this.#state = "running";
     this.#startedAt = performance.timeOrigin + performance.now();
+    this.#launch();
+  }
+
+  #launch(): void {
+    this.#state = "running";
     this.#io.onDeath((error) => this.#threadDied(error));
     for (const vcpu of this.#vcpus) {
       vcpu.worker.onDeath((error) => {
@@ -263,14 +272,24 @@ export class Machine implements AsyncDisposable {
   /** Ends the machine, whatever it is doing, as one pulls a plug: requests in flight are finished, no more. */
   stop(): Promise<MachineExit> {
     this.#outcome ??= { reason: "stopped" };
-    if (this.#state === "created") {
-      this.#state = "stopping";
-      for (const vcpu of this.#vcpus) vcpu.done = true; // never started
-      this.#finish();
-    } else {
-      this.#windDown();
-    }
+    if (this.#state === "created") this.#stopUnstarted();
+    else this.#windDown();
     return this.exited;
+  }
+
+  /** Workers own descriptors from `init` on, so they go the usual way out, with the stop asked for before they run. */
+  async #stopUnstarted(): Promise<void> {
+    this.#state = "stopping";
+    if (this.#settled === undefined) {
+      for (const vcpu of this.#vcpus) vcpu.done = true;
+      return this.#end(undefined); // they do not know of anything yet
+    }
+    await this.#settled;
+    for (const { id } of this.#vcpus) {
+      Atomics.or(this.#block.words, this.#block.vcpu(id, VCPU_REQUEST), VCPU_STOP);
+    }
+    this.#launch();
+    this.#windDown();
   }
 
   /** Gets every vCPU out of the guest, then the I/O thread out of its loop. */
@@ -297,21 +316,31 @@ export class Machine implements AsyncDisposable {
     }
   }
 
-  #finishing = false;
-
   async #finish(): Promise<void> {
     if (this.#finishing) return;
     this.#finishing = true;
+    await this.#dismissVcpus();
     let panic: string | undefined;
     if (this.#io.dead === undefined) {
       const stopped = this.#io.next("stopped").then((report) => panic = report.panic);
       const died = new Promise((resolve) => this.#io.onDeath(resolve));
       this.#askIo(IO_STOP);
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const late = new Promise((resolve) => timer = setTimeout(resolve, IO_STOP_MS));
-      await Promise.race([stopped, died, late]);
-      clearTimeout(timer);
+      await atMost(IO_STOP_MS, Promise.race([stopped, died]));
     }
+    this.#end(panic);
+  }
+
+  /** No vCPU will be kicked any more: they may let go of their run pages. */
+  async #dismissVcpus(): Promise<void> {
+    const left = this.#vcpus.map(({ worker }) => {
+      const answer = worker.nextOrDeath("left").catch(() => {}); // the dead have nothing to say
+      worker.post({ type: "leave" });
+      return answer;
+    });
+    await atMost(LEAVE_MS, Promise.all(left));
+  }
+
+  #end(panic: string | undefined): void {
     this.#state = "stopped";
     const exit = this.#describe(panic);
     this.#release();
@@ -350,6 +379,18 @@ export class Machine implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }
+}
+
+/** Resolves when `work` has ended, or after `ms`. */
+async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  const late = Promise.withResolvers<void>();
+  const timer = setTimeout(late.resolve, ms);
+  await Promise.race([work, late.promise]);
+  clearTimeout(timer);
+}
+
+function startFailure(error: PlainError): MachineError {
+  return new MachineError(error.message, error.code ?? "INTERNAL", error.hint);
 }
 
 /** Reads kernel and initrd straight into guest RAM. Throws BootError and Deno.errors.*. */

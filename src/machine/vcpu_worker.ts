@@ -16,8 +16,8 @@ import {
   plainError,
   type VcpuExit,
   type VcpuInit,
+  type VcpuOrder,
   type VcpuReport,
-  type VcpuStart,
 } from "../ipc/messages.ts";
 import { KvmVcpu } from "../kvm/vcpu.ts";
 import { signalEventfd } from "../sys/eventfd.ts";
@@ -35,10 +35,17 @@ function report(message: VcpuReport): void {
   self.postMessage(message);
 }
 
-self.onmessage = (event: MessageEvent<VcpuInit<readonly Window[]> | VcpuStart<BootState>>) => {
+self.onmessage = (event: MessageEvent<VcpuOrder<readonly Window[], BootState>>) => {
   try {
-    if (event.data.type === "init") initialise(event.data);
-    else if (loop !== undefined) start(loop, event.data.state);
+    switch (event.data.type) {
+      case "init":
+        return initialise(event.data);
+      case "start":
+        return loop === undefined ? undefined : start(loop, event.data.state);
+      case "leave": // control kicks no more: until now it could write to the run page at any time
+        loop?.vcpu[Symbol.dispose]();
+        return report({ type: "left" });
+    }
   } catch (error) {
     report({ type: "failed", error: plainError(error) });
   }
@@ -47,18 +54,21 @@ self.onmessage = (event: MessageEvent<VcpuInit<readonly Window[]> | VcpuStart<Bo
 function initialise(init: VcpuInit<readonly Window[]>): void {
   blockKickSignal();
   const vcpu = new KvmVcpu(init.vmFd as FdNumber, init.id, init.mmapSize);
-  vcpu.unblockSignalsInRun();
-  configureVcpu(vcpu, init.kvmFd as FdNumber, init.vcpus);
-  loop = buildLoop(vcpu, init);
+  try {
+    vcpu.unblockSignalsInRun();
+    configureVcpu(vcpu, init.kvmFd as FdNumber, init.vcpus);
+    loop = buildLoop(vcpu, init);
+  } catch (error) {
+    vcpu[Symbol.dispose]();
+    throw error;
+  }
   report({ type: "ready", threadId: threadId(), runPageAddress: vcpu.runPageAddress });
 }
 
 function start(running: VcpuLoop, state: BootState | undefined): void {
   if (state !== undefined) loadBootState(running.vcpu, state);
   const startedAt = performance.timeOrigin + performance.now();
-  const exit = running.run();
-  running.vcpu[Symbol.dispose]();
-  report({ type: "exited", exit, startedAt });
+  report({ type: "exited", exit: running.run(), startedAt });
 }
 
 function buildLoop(vcpu: KvmVcpu, init: VcpuInit<readonly Window[]>): VcpuLoop {

@@ -65,6 +65,12 @@ export class WorkerHandle<R extends Report> {
     });
   }
 
+  /** The same, but rejects with the PlainError when the worker dies first. */
+  nextOrDeath<T extends R["type"]>(type: T): Promise<Extract<R, { type: T }>> {
+    const death = new Promise<never>((_, reject) => this.onDeath(reject));
+    return Promise.race([this.next(type), death]);
+  }
+
   terminate(): void {
     this.#worker.terminate();
   }

@@ -1,0 +1,107 @@
+/**
+ * How our numbers are called in C, where the name alone does not tell. Read by `check_abi.ts`.
+ * A new constant needs an entry only if no header defines it under the same name.
+ */
+
+export interface StructMapping {
+  readonly cName?: string;
+  /** A C expression for our `size`. */
+  readonly size: string;
+  /** C's name for a field of ours, where it differs. */
+  readonly members?: Readonly<Record<string, string>>;
+}
+
+// Where linux/ and the C library define the same thing (iovec, timespec), the C library's header stands.
+export const HEADERS = [
+  "stddef.h",
+  "stdio.h",
+  "fcntl.h",
+  "limits.h",
+  "signal.h",
+  "time.h",
+  "sys/epoll.h",
+  "sys/eventfd.h",
+  "sys/file.h",
+  "sys/ioctl.h",
+  "sys/mman.h",
+  "sys/socket.h",
+  "sys/syscall.h",
+  "sys/uio.h",
+  "linux/falloc.h",
+  "linux/fs.h",
+  "linux/if_tun.h",
+  "linux/io_uring.h",
+  "linux/kvm.h",
+  "linux/memfd.h",
+  "linux/version.h",
+  "linux/virtio_balloon.h",
+  "linux/virtio_blk.h",
+  "linux/virtio_config.h",
+  "linux/virtio_console.h",
+  "linux/virtio_ids.h",
+  "linux/virtio_mmio.h",
+  "linux/virtio_net.h",
+  "linux/virtio_pci.h",
+  "linux/virtio_ring.h",
+  "linux/virtio_vsock.h",
+];
+
+const BLK_CONFIG = "struct virtio_blk_config";
+
+/** Constants of ours that C spells differently, by our name: a C expression of the same value. */
+export const C_EXPRESSIONS: Readonly<Record<string, string>> = {
+  KVM_RUN_UNION: "offsetof(struct kvm_run, hw)",
+  VIRTIO_INT_VRING: "VIRTIO_MMIO_INT_VRING",
+  VIRTIO_INT_CONFIG: "VIRTIO_MMIO_INT_CONFIG",
+  REQUEST_HEADER_BYTES: "sizeof(struct virtio_blk_outhdr)",
+  SEGMENT_BYTES: "sizeof(struct virtio_blk_discard_write_zeroes)",
+  BLOCK_CONFIG_BYTES: `offsetof(${BLK_CONFIG}, unused1) + sizeof(((${BLK_CONFIG} *)0)->unused1)`,
+};
+
+/** Objects of offsets, by our name: the struct and the member their keys are found in. */
+export const OFFSET_TABLES: Readonly<
+  Record<string, { cName: string; member(key: string): string }>
+> = {
+  KVM_RUN_IO: { cName: "struct kvm_run", member: (key) => `io.${key}` },
+  KVM_RUN_MMIO: { cName: "struct kvm_run", member: (key) => `mmio.${key}` },
+  KVM_RUN_FAIL_ENTRY: { cName: "struct kvm_run", member: (key) => `fail_entry.${key}` },
+  KVM_RUN_INTERNAL: {
+    cName: "struct kvm_run",
+    member: (key) =>
+      ["suberror", "ndata", "data"].includes(key) ? `internal.${key}` : `emulation_failure.${key}`,
+  },
+  KVM_RUN_SYSTEM_EVENT: { cName: "struct kvm_run", member: (key) => `system_event.${key}` },
+};
+
+/** Members the kernel renamed since Debian 12's headers: a header older than `since` has the old name. */
+export const RENAMED = [
+  {
+    since: [6, 5],
+    member: "user_addr",
+    old: "resv2",
+    of: "struct io_sqring_offsets, io_cqring_offsets",
+  },
+];
+
+/** Structs of ours that are not a whole C struct under its own name. */
+export const STRUCTS: Readonly<Record<string, StructMapping>> = {
+  kvm_run: { size: "offsetof(struct kvm_run, hw)" },
+  BLOCK_CONFIG: {
+    cName: BLK_CONFIG,
+    // Ours ends in front of the zoned tail, so it is compared up to the end of its last field, padded to u64.
+    size: `(offsetof(${BLK_CONFIG}, unused1) + 7) / 8 * 8`,
+    members: {
+      cylinders: "geometry.cylinders",
+      heads: "geometry.heads",
+      sectors: "geometry.sectors",
+    },
+  },
+};
+
+/** Numbers that no header defines, by our name, each with the reason. */
+export const NO_C_NAME: Readonly<Record<string, string>> = {
+  VRING_MAX_SIZE: "a limit in the text of the virtio specification (2.7), not in a header",
+  VIRTIO_MMIO_MAGIC: 'the header only has a comment (Magic value ("virt")), no number',
+  SECTOR_BYTES:
+    "the text of the virtio specification (5.2.4); the kernel's SECTOR_SIZE is not exported",
+};

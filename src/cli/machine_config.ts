@@ -1,0 +1,76 @@
+/** From the settings of `dinovisor run` to a machine's configuration. Pure. */
+import type { DeviceConfig } from "../../devices/mod.ts";
+import type { KernelConfig, MachineConfig } from "../machine/config.ts";
+import type { Problem } from "../virtio/device_kind.ts";
+import type { GuestFiles } from "./default_guest.ts";
+import type { RunSettings } from "./run_settings.ts";
+
+/** The default guest, and the word that makes it run a command. */
+export interface GuestChoice extends GuestFiles {
+  readonly commandWord?: string;
+}
+
+/** Bytes of a kernel command line without its final NUL (COMMAND_LINE_SIZE of Linux). */
+const CMDLINE_BYTES = 2047;
+
+/**
+ * The machine that `settings` describe. With `guest` its disk comes first, as /dev/vda, and the user's follow;
+ * without, nothing is added to what the user asked for.
+ */
+export function machineConfig(settings: RunSettings, guest?: GuestChoice): MachineConfig {
+  return {
+    kernel: kernelConfig(settings, guest),
+    memoryMib: settings.memoryMib,
+    vcpus: settings.vcpus,
+    discovery: settings.discovery,
+    console: settings.console,
+    devices: guest === undefined ? settings.disks : [rootDisk(guest), ...settings.disks],
+  };
+}
+
+function kernelConfig(settings: RunSettings, guest: GuestChoice | undefined): KernelConfig {
+  const { initrd, cmdline, cmdlineOnly } = settings;
+  // The user's words come last: of two `root=` the kernel takes the last one.
+  const words = guest === undefined ? [cmdline] : [...guestWords(settings), cmdline];
+  const added = cmdlineOnly === undefined ? words : [];
+  const replaced = cmdlineOnly === undefined ? [] : [cmdlineOnly];
+  (cmdlineOnly === undefined ? added : replaced).push(guest?.commandWord);
+  return {
+    image: settings.kernel ?? guest?.kernel ?? "",
+    ...(initrd === undefined ? {} : { initrd }),
+    ...(added.some(isWord) ? { cmdline: added.filter(isWord).join(" ") } : {}),
+    ...(replaced.some(isWord) ? { cmdlineOnly: replaced.filter(isWord).join(" ") } : {}),
+  };
+}
+
+function guestWords(settings: RunSettings): string[] {
+  // A command's output shares the console with the kernel's log, so that stays quiet for commands.
+  const quiet = !settings.verbose || settings.command !== undefined;
+  return quiet ? ["root=/dev/vda ro quiet"] : ["root=/dev/vda ro"];
+}
+
+function rootDisk(guest: GuestChoice): DeviceConfig {
+  return { kind: "block", path: guest.root, readOnly: true, direct: false, id: "root" };
+}
+
+function isWord(word: string | undefined): word is string {
+  return word !== undefined && word !== "";
+}
+
+/**
+ * Says so in terms of the command when that is what makes `cmdline`, the planned kernel command line, too long.
+ */
+export function commandProblems(cmdline: string, word: string | undefined): Problem[] {
+  if (word === undefined) return [];
+  const over = new TextEncoder().encode(cmdline).length - CMDLINE_BYTES;
+  if (over <= 0) return [];
+  // Base64 makes four bytes of three.
+  const bytes = Math.ceil(over * 3 / 4);
+  return [{
+    field: "--",
+    code: "CMD_TOO_LONG",
+    message: `Cannot pass the command to the guest: it is ${bytes} bytes too long`,
+    hint: "put it into a script on a disk and run that: " +
+      "dinovisor run --disk x.img,ro -- sh -c 'mount /dev/vdb /mnt && sh /mnt/job'",
+  }];
+}

@@ -1,0 +1,221 @@
+/**
+ * `dinovisor run`: settings, checks, guest, machine, and one place through which every end passes: terminal put
+ * back, errors printed, report written.
+ */
+import type { MachineConfig } from "../machine/config.ts";
+import type { MachineExit } from "../machine/exit.ts";
+import type { MachineOptions } from "../machine/machine.ts";
+import { checkConfig } from "../machine/check.ts";
+import { planMachine } from "../machine/plan.ts";
+import type { Problem } from "../virtio/device_kind.ts";
+import { ProgressLine } from "./build_progress.ts";
+import { builtGuest, cachedGuest, commandWord } from "./default_guest.ts";
+import { printProblems, ProblemsFound, problemsOf } from "./errors.ts";
+import {
+  machineOutcome,
+  type Outcome,
+  signalStatus,
+  STATUS_ERROR,
+  stopOutcome,
+} from "./exit_status.ts";
+import { commandProblems, type GuestChoice, machineConfig } from "./machine_config.ts";
+import { writeError, writeResult } from "./output.ts";
+import { parseWords } from "./parse.ts";
+import { reportOf, reportProblems, writeReport } from "./report.ts";
+import { readRunSettings, type RunSettings } from "./run_settings.ts";
+import { StopRequest } from "./stop_request.ts";
+import {
+  CONSOLE_HINT,
+  enterRawMode,
+  ESCAPE_HELP,
+  restoreTerminal,
+  terminalState,
+  watchWindow,
+  windowSize,
+} from "./terminal.ts";
+
+/** Names another device than /dev/kvm; for tests and odd hosts. `doctor` reads it too. */
+export const KVM_VARIABLE = "DINOVISOR_KVM";
+
+/** How long a machine may take to stop before we leave without it: more than its own patience. */
+const STOP_PATIENCE_MS = 20_000;
+
+/** Runs the words after `run`. */
+export async function run(words: readonly string[]): Promise<number> {
+  const { settings, problems } = readRunSettings(parseWords("run", words));
+  const oneRun = new Run(settings);
+  return oneRun.finish(await oneRun.outcome(problems));
+}
+
+/** One `dinovisor run`, from its settings to its exit status. */
+class Run {
+  readonly #settings: RunSettings;
+  readonly #stop = new StopRequest();
+  readonly #begun = performance.now();
+
+  constructor(settings: RunSettings) {
+    this.#settings = settings;
+  }
+
+  /** Does it all. Never rejects. */
+  async outcome(problems: readonly Problem[]): Promise<Outcome> {
+    using _signals = this.#stop.watchSignals((signal) =>
+      this.#leave({ ...stopOutcome({ kind: "signal", signal }), code: signalStatus(signal) })
+    );
+    using _crashes = this.#watchCrashes();
+    try {
+      const config = await this.#config(problems);
+      if (this.#settings.dryRun) {
+        writeResult(JSON.stringify(planMachine(config), undefined, 2));
+        return { reason: "dry-run", code: 0, problems: [] };
+      }
+      const exit = await this.#runMachine(config);
+      return machineOutcome(exit, this.#stop.cause, this.#settings.command !== undefined);
+    } catch (error) {
+      return this.#failure(error);
+    }
+  }
+
+  /** Tells the user and the report; returns the exit status. */
+  finish(outcome: Outcome): number {
+    const { report } = this.#settings;
+    restoreTerminal();
+    printProblems(outcome.problems, this.#settings);
+    if (report === undefined) return outcome.code;
+    const failed = writeReport(report, reportOf(outcome, performance.now() - this.#begun));
+    // One JSON object is all that goes to stderr, and a bad path has been said already.
+    if (failed.length === 0) return outcome.code;
+    if (outcome.problems.length === 0) printProblems(failed, this.#settings);
+    return STATUS_ERROR;
+  }
+
+  /** Ends the process without waiting for anything any more. */
+  #leave(outcome: Outcome): never {
+    Deno.exit(this.finish(outcome));
+  }
+
+  #failure(error: unknown): Outcome {
+    const { cause } = this.#stop;
+    if (cause !== undefined && error === this.#stop.signal.reason) return stopOutcome(cause);
+    return { reason: "error", code: STATUS_ERROR, problems: problemsOf(error) };
+  }
+
+  /** The machine to run. Throws ProblemsFound with all problems, before anything is built or opened. */
+  async #config(problems: readonly Problem[]): Promise<MachineConfig> {
+    const { kernel, command, report } = this.#settings;
+    const early = [...problems, ...(report === undefined ? [] : reportProblems(report))];
+    if (kernel !== undefined) return checked(machineConfig(this.#settings), early);
+    const word = command === undefined ? undefined : await commandWord(command);
+    const choice = word === undefined ? {} : { commandWord: word };
+    const cached = await cachedGuest();
+    if (cached !== undefined) {
+      return checked(machineConfig(this.#settings, { ...cached, ...choice }), early, word);
+    }
+    // What can be checked without the guest is checked before minutes are spent on building it.
+    const found = checkConfig(machineConfig(this.#settings))
+      .filter((problem) => problem.field !== "--kernel");
+    if (early.length + found.length > 0) throw new ProblemsFound([...early, ...found]);
+    const guest: GuestChoice = { ...await this.#buildGuest(), ...choice };
+    return checked(machineConfig(this.#settings, guest), [], word);
+  }
+
+  async #buildGuest(): Promise<GuestChoice> {
+    const { quiet, json } = this.#settings;
+    const silent = quiet || json;
+    if (!silent) {
+      writeError("default guest: not built yet; this happens once and takes some minutes");
+    }
+    using progress = new ProgressLine({
+      silent,
+      bar: Deno.stderr.isTerminal(),
+      columns: windowSize().columns,
+    });
+    return await builtGuest(progress, this.#stop.signal);
+  }
+
+  async #runMachine(config: MachineConfig): Promise<MachineExit> {
+    const { Machine } = await import("../machine/machine.ts");
+    this.#stop.signal.throwIfAborted();
+    await using machine = await Machine.create(config, this.#machineOptions());
+    this.#stop.signal.throwIfAborted();
+    using _console = this.#attachConsole();
+    using _window = watchWindow((columns, rows) => machine.resize(columns, rows));
+    const { timeoutMs } = this.#settings;
+    const limit = timeoutMs === undefined ? undefined : setTimeout(() => {
+      this.#stop.request({ kind: "timeout", limitMs: timeoutMs });
+    }, timeoutMs);
+    this.#stop.signal.addEventListener("abort", () => this.#stopMachine(machine));
+    machine.start();
+    const exit = await machine.exited;
+    clearTimeout(limit);
+    return exit;
+  }
+
+  #stopMachine(machine: { stop(): Promise<MachineExit> }): void {
+    machine.stop();
+    setTimeout(() => {
+      const { cause } = this.#stop;
+      const problem = {
+        field: "",
+        code: "STOP_STUCK",
+        message: `Machine did not stop within ${STOP_PATIENCE_MS / 1000} seconds`,
+        hint: "a disk or file it uses may hang; the process has left without waiting for it",
+      };
+      if (cause !== undefined) this.#leave({ ...stopOutcome(cause), problems: [problem] });
+    }, STOP_PATIENCE_MS);
+  }
+
+  #machineOptions(): MachineOptions {
+    const kvmDevice = Deno.env.get(KVM_VARIABLE);
+    const { verbose } = this.#settings;
+    return {
+      terminal: terminalState(),
+      ...(kvmDevice ? { kvmDevice } : {}),
+      events: {
+        quitRequested: () => this.#stop.request({ kind: "quit" }),
+        helpRequested: () => writeError(ESCAPE_HELP),
+        outputClosed: () => this.#stop.request({ kind: "output-closed" }),
+        ...(verbose ? { log: writeError } : {}),
+      },
+    };
+  }
+
+  /**
+   * Raw mode, for a machine whose console is the terminal. With a command the terminal stays as it is: its line
+   * editing, echo and Ctrl-C are what people expect of a command, and the guest side has switched its own off.
+   */
+  #attachConsole(): Disposable {
+    const { command, console: { mode }, quiet, json } = this.#settings;
+    const attached = command === undefined && mode !== "off" && mode !== "file";
+    if (!attached || !Deno.stdin.isTerminal()) return { [Symbol.dispose]() {} };
+    if (!quiet && !json) writeError(CONSOLE_HINT);
+    return enterRawMode();
+  }
+
+  /** While a machine runs, an error nobody caught still leaves a report. */
+  #watchCrashes(): Disposable {
+    const crashed = (event: Event, error: unknown) => {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      this.#leave(this.#failure(error));
+    };
+    const onError = (event: ErrorEvent) => crashed(event, event.error);
+    const onRejection = (event: PromiseRejectionEvent) => crashed(event, event.reason);
+    addEventListener("error", onError, { capture: true });
+    addEventListener("unhandledrejection", onRejection, { capture: true });
+    return {
+      [Symbol.dispose]() {
+        removeEventListener("error", onError, { capture: true });
+        removeEventListener("unhandledrejection", onRejection, { capture: true });
+      },
+    };
+  }
+}
+
+/** `config`, unless something is wrong with it or was before. */
+function checked(config: MachineConfig, early: readonly Problem[], word?: string): MachineConfig {
+  const problems = [...early, ...checkConfig(config)];
+  if (problems.length === 0) problems.push(...commandProblems(planMachine(config).cmdline, word));
+  if (problems.length > 0) throw new ProblemsFound(problems);
+  return config;
+}

@@ -1,0 +1,50 @@
+/** Who asked the run to end before the guest did. The first one counts: it decides the exit status. */
+
+export type StopCause =
+  /** The user, at the console. */
+  | { readonly kind: "quit" }
+  /** Nobody reads stdout any more. */
+  | { readonly kind: "output-closed" }
+  | { readonly kind: "timeout"; readonly limitMs: number }
+  | { readonly kind: "signal"; readonly signal: StopSignal };
+
+export const STOP_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+export type StopSignal = (typeof STOP_SIGNALS)[number];
+
+/** One run's wish to end. */
+export class StopRequest {
+  readonly #abort = new AbortController();
+  #cause: StopCause | undefined;
+
+  /** Fires with the first request; its reason is the cause. */
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  get cause(): StopCause | undefined {
+    return this.#cause;
+  }
+
+  request(cause: StopCause): void {
+    if (this.#cause !== undefined) return;
+    this.#cause = cause;
+    this.#abort.abort(cause);
+  }
+
+  /** Turns signals into requests until disposed. `onSecond` is called when one comes while stopping. */
+  watchSignals(onSecond: (signal: StopSignal) => void): Disposable {
+    const listeners = STOP_SIGNALS.map((signal) => ({
+      signal,
+      heard: () => {
+        if (this.#cause?.kind === "signal") onSecond(signal);
+        else this.request({ kind: "signal", signal });
+      },
+    }));
+    for (const { signal, heard } of listeners) Deno.addSignalListener(signal, heard);
+    return {
+      [Symbol.dispose]() {
+        for (const { signal, heard } of listeners) Deno.removeSignalListener(signal, heard);
+      },
+    };
+  }
+}

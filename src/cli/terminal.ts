@@ -1,0 +1,79 @@
+/**
+ * The user's terminal: raw while a console is attached, and always put back, whichever way the process ends.
+ * The bytes themselves are read and written by the I/O worker; the escape key is found there too.
+ */
+import { setRawLines } from "./output.ts";
+
+const FALLBACK_SIZE = { columns: 80, rows: 24 };
+
+export const CONSOLE_HINT = "console: Ctrl-] then ? for help, q to quit";
+
+export const ESCAPE_HELP = [
+  "",
+  "console keys, after Ctrl-]:",
+  "  q       quit: stop the guest",
+  "  ?       this help",
+  "  Ctrl-]  send Ctrl-] to the guest",
+].join("\n");
+
+let raw = false;
+
+/** Whether stdin is a terminal, and how big its window is. */
+export function terminalState(): { isTty: boolean; columns: number; rows: number } {
+  return { isTty: Deno.stdin.isTerminal(), ...windowSize() };
+}
+
+/** The window's size; 80 by 24 where there is none. */
+export function windowSize(): { columns: number; rows: number } {
+  try {
+    const { columns, rows } = Deno.consoleSize();
+    return columns > 0 && rows > 0 ? { columns, rows } : FALLBACK_SIZE;
+  } catch {
+    return FALLBACK_SIZE;
+  }
+}
+
+/** Hands every key to the guest until disposed. Does nothing when stdin is no terminal. */
+export function enterRawMode(): Disposable {
+  if (!Deno.stdin.isTerminal()) return { [Symbol.dispose]() {} };
+  setRaw(true);
+  addEventListener("unload", restoreTerminal);
+  // After Ctrl-Z from outside and `fg`, the shell has put the terminal back to its own settings.
+  Deno.addSignalListener("SIGCONT", reenter);
+  return {
+    [Symbol.dispose]() {
+      Deno.removeSignalListener("SIGCONT", reenter);
+      removeEventListener("unload", restoreTerminal);
+      restoreTerminal();
+    },
+  };
+}
+
+/** Puts the terminal back if it is raw; safe at any time, any number of times. */
+export function restoreTerminal(): void {
+  if (raw) setRaw(false);
+}
+
+/** Calls `resized` whenever the window's size changes, until disposed. */
+export function watchWindow(resized: (columns: number, rows: number) => void): Disposable {
+  const heard = () => {
+    const { columns, rows } = windowSize();
+    resized(columns, rows);
+  };
+  Deno.addSignalListener("SIGWINCH", heard);
+  return { [Symbol.dispose]: () => Deno.removeSignalListener("SIGWINCH", heard) };
+}
+
+function reenter(): void {
+  if (raw) setRaw(true);
+}
+
+function setRaw(wanted: boolean): void {
+  try {
+    Deno.stdin.setRaw(wanted);
+  } catch {
+    // The terminal is gone (SIGHUP): nothing to put back.
+  }
+  raw = wanted;
+  setRawLines(wanted);
+}
