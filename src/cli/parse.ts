@@ -114,8 +114,8 @@ function longWord(
   const [, name = "", equals] = /^--([^=]+)(=?)/.exec(word) ?? [];
   if (name === "") return [word];
   const flag = flags.find((candidate) => candidate.name === name);
-  // parseArgs drops the `no-` of `--no-mem=1`.
-  if (flag === undefined && name.startsWith("no-") && equals === "=") {
+  // parseArgs drops the `no-` of `--no-mem=1`, and keeps operands under `_`.
+  if (name === "_" || (flag === undefined && name.startsWith("no-") && equals === "=")) {
     problems.push(unknownFlag(word, command));
     return [];
   }

@@ -12,6 +12,12 @@ import type { PanicWatch } from "./panic_watch.ts";
 const ESCAPE = 0x1d;
 /** Ctrl-D: what a terminal line discipline takes for the end of input. */
 const END_OF_TRANSMISSION = 0x04;
+/**
+ * Linux throws away input that comes between a console port's first buffers and its registration as hvc0, a few
+ * calls later (drivers/char/virtio_console.c in_intr, is_console_port). So input waits for the first output,
+ * or for this long after the driver came up when the guest is silent.
+ */
+const SETTLE_MS = 1000;
 const STDIN = 0;
 const STDOUT = 1;
 
@@ -42,12 +48,15 @@ class Face implements ByteChannel {
     return this.#terminal.input(this, into);
   }
 
-  guestOpened(_open: boolean): void {}
+  guestOpened(open: boolean): void {
+    if (open && this === this.#terminal.virtio) this.#terminal.virtioOpened();
+  }
 }
 
 export class Terminal {
   readonly serial: ByteChannel & { readonly events: ByteChannelEvents | undefined };
   readonly virtio: ByteChannel & { readonly events: ByteChannelEvents | undefined };
+  readonly #loop: EventLoop;
   readonly #isTty: boolean;
   readonly #panicWatch: PanicWatch;
   readonly #events: TerminalEvents;
@@ -58,9 +67,11 @@ export class Terminal {
   #pendingEnd = 0;
   #escaped = false;
   #virtioSpoke = false;
+  #virtioSettled = false;
   #serialReads = false;
 
   constructor(loop: EventLoop, isTty: boolean, panicWatch: PanicWatch, events: TerminalEvents) {
+    this.#loop = loop;
     this.#isTty = isTty;
     this.#panicWatch = panicWatch;
     this.#events = events;
@@ -82,8 +93,9 @@ export class Terminal {
 
   /** For the faces: output of one of them. */
   output(face: ByteChannel, bytes: Uint8Array, length: number): number {
-    if (face === this.virtio) this.#virtioSpoke = true;
-    else if (this.#virtioSpoke) {
+    if (face === this.virtio) {
+      if (!this.#virtioSpoke) this.#virtioTakesOver();
+    } else if (this.#virtioSpoke) {
       // Kernel messages go to every console; hvc0 has shown this one.
       this.#panicWatch.look(bytes, length);
       return length;
@@ -93,11 +105,27 @@ export class Terminal {
     return taken;
   }
 
+  /** For the faces: a driver has the virtio console. */
+  virtioOpened(): void {
+    this.#loop.timer(SETTLE_MS, {
+      ready: () => {
+        this.#virtioSettled = true;
+        this.virtio.events?.readable();
+      },
+    });
+  }
+
+  #virtioTakesOver(): void {
+    this.#virtioSpoke = true;
+    this.virtio.events?.readable(); // input may have been waiting for the serial port to take it
+  }
+
   /** For the faces: one of them reads. */
   input(face: ByteChannel, into: Uint8Array): number {
     if (face === this.serial) this.#serialReads = true;
-    const forVirtio = this.#virtioSpoke || !this.#serialReads;
-    if ((face === this.virtio) !== forVirtio) return 0;
+    const forVirtio = this.#virtioSpoke || (this.#virtioSettled && !this.#serialReads);
+    const forSerial = !this.#virtioSpoke && this.#serialReads;
+    if (!(face === this.virtio ? forVirtio : forSerial)) return 0;
     const count = Math.min(into.length, this.#pendingEnd - this.#pendingStart);
     into.set(this.#pending.subarray(this.#pendingStart, this.#pendingStart + count));
     this.#pendingStart += count;

@@ -1,0 +1,285 @@
+/** The checks of `dinovisor doctor`. Each looks at one thing and says what it means for machines on this host. */
+import {
+  KVM_API_VERSION,
+  KVM_CAP_IMMEDIATE_EXIT,
+  KVM_CAP_IOEVENTFD,
+  KVM_CAP_IRQCHIP,
+  KVM_CAP_IRQFD,
+  KVM_CAP_MAX_VCPUS,
+  KVM_CAP_NR_MEMSLOTS,
+  KVM_CAP_READONLY_MEM,
+} from "../abi/kvm.ts";
+import { O_RDWR } from "../abi/linux.ts";
+import { architecture, BootError } from "../arch/mod.ts";
+import { KvmError } from "../kvm/kvm_error.ts";
+import { KVM_DEVICE, KvmSystem } from "../kvm/system.ts";
+import { LIMITS } from "../machine/config.ts";
+import { openFile } from "../sys/fd.ts";
+import { IoUring } from "../sys/io_uring.ts";
+import { SysError } from "../sys/sys_error.ts";
+import { cachedGuest } from "./default_guest.ts";
+import { problemsOf } from "./errors.ts";
+import { KVM_VARIABLE } from "./run.ts";
+
+/** What one check found. */
+export interface Finding {
+  /** `fail`: machines cannot run. `warn`: they can, with the consequence that `detail` names. */
+  readonly state: "ok" | "warn" | "fail";
+  readonly subject: string;
+  readonly detail: string;
+  readonly hint?: string;
+}
+
+/** A KVM without these cannot run our machines. */
+const NEEDED_CAPABILITIES = [
+  ["irqchip", KVM_CAP_IRQCHIP],
+  ["irqfd", KVM_CAP_IRQFD],
+  ["ioeventfd", KVM_CAP_IOEVENTFD],
+  ["immediate_exit", KVM_CAP_IMMEDIATE_EXIT],
+] as const;
+
+/** Programs that build the default guest, and the Debian packages that have them. */
+const BUILD_TOOLS = [
+  ["gcc", "gcc"],
+  ["make", "make"],
+  ["flex", "flex"],
+  ["bison", "bison"],
+  ["bc", "bc"],
+  ["xz", "xz-utils"],
+  ["mke2fs", "e2fsprogs"],
+  ["debugfs", "e2fsprogs"],
+] as const;
+const TOOL_FOLDERS = ["/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/local/bin"];
+
+const DEFAULT_GUEST_MIB = 128;
+/** Descriptors of one machine: its own, and a few for each device and queue. */
+const FEW_DESCRIPTORS = 256;
+
+/** The processor and KVM. */
+export function kvmFindings(): Finding[] {
+  return [
+    architectureFinding(),
+    ringZeroFinding(readText("/proc/cpuinfo"), hasPvm()),
+    ...openKvm(),
+  ];
+}
+
+/** What the host has for machines besides KVM. */
+export function hostFindings(): Finding[] {
+  return [
+    uringFinding(),
+    tunFinding(),
+    memoryFinding(readText("/proc/meminfo")),
+    descriptorFinding(readText("/proc/self/limits")),
+  ];
+}
+
+/** The default guest: built, or whether it can be. */
+export async function guestFindings(): Promise<Finding[]> {
+  const subject = "default guest";
+  try {
+    const guest = await cachedGuest();
+    if (guest !== undefined) return [{ state: "ok", subject, detail: `built: ${guest.kernel}` }];
+  } catch (error) {
+    const [problem] = problemsOf(error);
+    const hint = problem?.hint === undefined ? {} : { hint: problem.hint };
+    return [{ state: "warn", subject, detail: problem?.message ?? "unknown", ...hint }];
+  }
+  const notBuilt: Finding = {
+    state: "warn",
+    subject,
+    detail: "not built yet: the first run without --kernel builds it, which takes some minutes",
+    hint: "build it now: dinovisor kernel build",
+  };
+  return [notBuilt, toolFinding(BUILD_TOOLS.filter(([program]) => !isInstalled(program)))];
+}
+
+function architectureFinding(): Finding {
+  const subject = "architecture";
+  try {
+    return { state: "ok", subject, detail: architecture().name };
+  } catch (error) {
+    if (!(error instanceof BootError)) throw error;
+    const hint = error.hint === undefined ? {} : { hint: error.hint };
+    return { state: "fail", subject, detail: error.message, ...hint };
+  }
+}
+
+/** Whether the processor runs a guest's kernel mode itself, or KVM emulates it (hosts.md). */
+export function ringZeroFinding(cpuinfo: string, pvm: boolean): Finding {
+  const subject = "guest kernel mode";
+  const flag = /^flags\s*:.*\b(vmx|svm)\b/m.exec(cpuinfo)?.[1];
+  if (flag !== undefined && !pvm) {
+    return { state: "ok", subject, detail: `in hardware (${flag})` };
+  }
+  if (pvm) {
+    return {
+      state: "warn",
+      subject,
+      detail: "emulated by KVM (kvm_pvm), about 100 times slower; guest programs run at full speed",
+      hint:
+        "distribution kernels do not boot here: use the default guest, or a host with VT-x or SVM",
+    };
+  }
+  return {
+    state: "warn",
+    subject,
+    detail: "the processor shows neither vmx nor svm: KVM may be missing, or emulate it slowly",
+    hint: "switch virtualization on in the firmware, or allow nested virtualization for this VM",
+  };
+}
+
+function hasPvm(): boolean {
+  return exists("/sys/module/kvm_pvm");
+}
+
+function openKvm(): Finding[] {
+  const path = Deno.env.get(KVM_VARIABLE) || KVM_DEVICE;
+  try {
+    using system = KvmSystem.open(path);
+    const opened = `opens for reading and writing, API version ${KVM_API_VERSION}`;
+    return [
+      { state: "ok", subject: path, detail: opened },
+      vmFinding(system),
+      capabilityFinding(system),
+      vcpuFinding(system.checkExtension(KVM_CAP_MAX_VCPUS)),
+      slotFinding(system),
+    ];
+  } catch (error) {
+    return [failure(path, error)];
+  }
+}
+
+/** Turns what KVM and system calls throw into a failed check; anything else is a bug and goes on. */
+function failure(subject: string, error: unknown): Finding {
+  if (!(error instanceof KvmError) && !(error instanceof SysError)) throw error;
+  const hint = error.hint === undefined ? {} : { hint: error.hint };
+  return { state: "fail", subject, detail: error.message, ...hint };
+}
+
+function vmFinding(system: KvmSystem): Finding {
+  const subject = "new VM";
+  try {
+    using _vm = system.createVm();
+    return { state: "ok", subject, detail: "KVM makes one" };
+  } catch (error) {
+    return failure(subject, error);
+  }
+}
+
+function capabilityFinding(system: KvmSystem): Finding {
+  const subject = "KVM capabilities";
+  const missing = NEEDED_CAPABILITIES.filter(([, number]) => system.checkExtension(number) === 0);
+  if (missing.length > 0) {
+    const names = missing.map(([name]) => name).join(", ");
+    const hint = "use a newer host kernel: Linux 5.4 has all of them";
+    return { state: "fail", subject, detail: `missing: ${names}`, hint };
+  }
+  return { state: "ok", subject, detail: NEEDED_CAPABILITIES.map(([name]) => name).join(", ") };
+}
+
+function vcpuFinding(kvmMax: number): Finding {
+  const most = Math.min(kvmMax, LIMITS.vcpus.max);
+  const cores = navigator.hardwareConcurrency;
+  const detail = `up to ${most} (KVM: ${kvmMax}); this host has ${cores} processors`;
+  return { state: "ok", subject: "vCPUs", detail };
+}
+
+function slotFinding(system: KvmSystem): Finding {
+  const slots = system.checkExtension(KVM_CAP_NR_MEMSLOTS);
+  const readOnly = system.checkExtension(KVM_CAP_READONLY_MEM) > 0 ? "" : ", no read-only ones";
+  return { state: "ok", subject: "memory slots", detail: `${slots}${readOnly}` };
+}
+
+function uringFinding(): Finding {
+  const subject = "io_uring";
+  try {
+    using _ring = new IoUring(8);
+    return { state: "ok", subject, detail: "works" };
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    return {
+      state: "warn",
+      subject,
+      detail: `${error.message}; disks work without it, more slowly`,
+      hint: error.hint ?? "see sysctl kernel.io_uring_disabled and the container's seccomp profile",
+    };
+  }
+}
+
+function tunFinding(): Finding {
+  const subject = "/dev/net/tun";
+  try {
+    using _tun = openFile("/dev/net/tun", O_RDWR);
+    return { state: "ok", subject, detail: "opens (for tap networking, which comes later)" };
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    return {
+      state: "warn",
+      subject,
+      detail: `${error.message}; machines run without a tap network`,
+      hint: "load the module: sudo modprobe tun; in a container: --device /dev/net/tun",
+    };
+  }
+}
+
+/** From /proc/meminfo. */
+export function memoryFinding(meminfo: string): Finding {
+  const subject = "memory";
+  const kib = /^MemAvailable:\s*(\d+) kB/m.exec(meminfo)?.[1];
+  if (kib === undefined) return { state: "warn", subject, detail: "unknown" };
+  const mib = Math.floor(Number(kib) / 1024);
+  const detail = `${mib} MiB available`;
+  if (mib >= 2 * DEFAULT_GUEST_MIB) return { state: "ok", subject, detail };
+  const hint = "give machines less with --mem, or stop other programs";
+  return { state: "warn", subject, detail, hint };
+}
+
+/** From /proc/self/limits. */
+export function descriptorFinding(limits: string): Finding {
+  const subject = "open files";
+  const soft = /^Max open files\s+(\d+|unlimited)/m.exec(limits)?.[1];
+  if (soft === undefined) return { state: "warn", subject, detail: "limit unknown" };
+  const detail = `limit ${soft}`;
+  if (soft === "unlimited" || Number(soft) >= FEW_DESCRIPTORS) {
+    return { state: "ok", subject, detail };
+  }
+  return { state: "warn", subject, detail, hint: "raise it: ulimit -n 1024" };
+}
+
+/** `missing` are rows of programs and their packages. */
+export function toolFinding(
+  missing: readonly (readonly [program: string, debianPackage: string])[],
+): Finding {
+  const subject = "build tools";
+  if (missing.length === 0) return { state: "ok", subject, detail: "present" };
+  const programs = missing.map(([program]) => program).join(", ");
+  const packages = [...new Set(missing.map(([, name]) => name))].join(" ");
+  return {
+    state: "warn",
+    subject,
+    detail: `missing: ${programs}; the default guest cannot be built without`,
+    hint: `on Debian and Ubuntu: sudo apt-get install ${packages}`,
+  };
+}
+
+function isInstalled(program: string): boolean {
+  return TOOL_FOLDERS.some((folder) => exists(`${folder}/${program}`));
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return "";
+  }
+}

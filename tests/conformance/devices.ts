@@ -1,0 +1,159 @@
+/** The device table: a new device gets a row here. */
+import {
+  VIRTIO_BLK_F_BLK_SIZE,
+  VIRTIO_BLK_F_CONFIG_WCE,
+  VIRTIO_BLK_F_DISCARD,
+  VIRTIO_BLK_F_FLUSH,
+  VIRTIO_BLK_F_RO,
+  VIRTIO_BLK_F_SEG_MAX,
+  VIRTIO_BLK_F_TOPOLOGY,
+  VIRTIO_BLK_F_WRITE_ZEROES,
+} from "../../devices/block/abi.ts";
+import { BlockDevice } from "../../devices/block/device.ts";
+import {
+  VIRTIO_CONSOLE_F_EMERG_WRITE,
+  VIRTIO_CONSOLE_F_MULTIPORT,
+  VIRTIO_CONSOLE_F_SIZE,
+} from "../../devices/console/abi.ts";
+import { ConsoleDevice } from "../../devices/console/device.ts";
+import { assertEquals } from "../../src/std/assert.ts";
+import { blockReadRequest, sectorsOf } from "../support/block_requests.ts";
+import {
+  ECHO_CONFIG_BYTES,
+  ECHO_F_INVERT,
+  ECHO_F_LOUD,
+  EchoDevice,
+  echoOf,
+} from "../support/echo_device.ts";
+import { FakeDisk } from "../support/fake_disk.ts";
+import { FakeTerminal } from "../support/fake_terminal.ts";
+import { type GuestRam, pattern } from "../support/guest_ram.ts";
+import type { DeviceRow, Request, Specimen } from "../support/test_stand.ts";
+
+const ECHO_BYTES = 48;
+/** Offset of `writeback` in struct virtio_blk_config. */
+const WRITEBACK = 0x20;
+
+export const DEVICES: readonly DeviceRow[] = [
+  {
+    name: "echo",
+    make: () => echoSpecimen(),
+    knownFeatures: ECHO_F_INVERT | ECHO_F_LOUD,
+    refusedFeatures: ECHO_F_LOUD,
+    configBytes: ECHO_CONFIG_BYTES,
+    writableConfig: [4, 5, 6, 7],
+    changesConfig: true,
+    answers: true,
+    holdsMany: true,
+  },
+  {
+    name: "block",
+    make: (ram) => blockSpecimen(ram),
+    knownFeatures: VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_RO | VIRTIO_BLK_F_BLK_SIZE |
+      VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_CONFIG_WCE |
+      VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES,
+    configBytes: 60,
+    writableConfig: [WRITEBACK],
+    changesConfig: false,
+    answers: true,
+    holdsMany: true,
+  },
+  {
+    name: "console",
+    make: () => consoleSpecimen(1),
+    knownFeatures: VIRTIO_CONSOLE_F_SIZE | VIRTIO_CONSOLE_F_EMERG_WRITE,
+    configBytes: 12,
+    writableConfig: [], // emerg_wr takes writes, but keeps nothing
+    changesConfig: true,
+    answers: false,
+    holdsMany: false,
+  },
+  {
+    name: "console with three ports",
+    make: () => consoleSpecimen(3),
+    knownFeatures: VIRTIO_CONSOLE_F_SIZE | VIRTIO_CONSOLE_F_EMERG_WRITE |
+      VIRTIO_CONSOLE_F_MULTIPORT,
+    configBytes: 12,
+    writableConfig: [],
+    changesConfig: true,
+    answers: false,
+    holdsMany: false,
+  },
+];
+
+function echoSpecimen(): Specimen {
+  const device = new EchoDevice();
+  return {
+    device,
+    queue: 0,
+    request: (seed) => echoRequest(pattern(ECHO_BYTES, seed)),
+    stall: () => {
+      device.holding = true;
+    },
+    release: () => {
+      device.holding = false;
+      device.release();
+    },
+    changeConfig: () => device.bumpVersion(),
+  };
+}
+
+function echoRequest(bytes: Uint8Array): Request {
+  return {
+    readable: bytes,
+    writable: bytes.length,
+    check: ({ response, usedLength }) => {
+      assertEquals(response, echoOf(bytes));
+      assertEquals(usedLength, bytes.length);
+    },
+  };
+}
+
+function blockSpecimen(ram: GuestRam): Specimen {
+  const disk = new FakeDisk(ram);
+  return {
+    device: new BlockDevice(disk, "conformance"),
+    queue: 0,
+    request: (seed) =>
+      blockReadRequest(seed % disk.sectors, sectorsOf(disk, seed % disk.sectors, 1)),
+    stall: () => {
+      disk.holding = true;
+    },
+    release: () => {
+      disk.holding = false;
+      disk.release();
+    },
+    changeConfig: () => {},
+  };
+}
+
+function consoleSpecimen(ports: number): Specimen {
+  const terminals = Array.from({ length: ports }, () => new FakeTerminal());
+  const [first = new FakeTerminal()] = terminals;
+  const device = new ConsoleDevice({
+    ports: terminals.map((backend, i) => ({ backend, isConsole: i === 0 })),
+    columns: 80,
+    rows: 25,
+  });
+  return {
+    device,
+    queue: 1,
+    request: (seed) => printRequest(first, pattern(40, seed)),
+    stall: () => {
+      first.room = 0;
+    },
+    release: () => first.makeRoom(Infinity),
+    changeConfig: () => device.resize(132, 50),
+  };
+}
+
+function printRequest(terminal: FakeTerminal, bytes: Uint8Array): Request {
+  return {
+    readable: bytes,
+    writable: 0,
+    check: ({ usedLength }) => {
+      assertEquals(usedLength, 0);
+      assertEquals(terminal.printed.slice(-bytes.length), bytes);
+    },
+  };
+}

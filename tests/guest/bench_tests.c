@@ -1,0 +1,123 @@
+/* Benchmarks: the time-stamp counter around a loop, reported as JSON. */
+#include "block.h"
+#include "cmdline.h"
+#include "cpu.h"
+#include "print.h"
+#include "ring0.h"
+#include "tests.h"
+
+#define DEFAULT_OPS 10000
+
+static struct block disk;
+
+struct load {
+  bool random, write;
+  uint32_t block_size;
+  uint64_t blocks;             /* whole blocks on the disk */
+  uint64_t ops, started;
+  uint64_t random_state;
+};
+
+/* Marsaglia's xorshift64: cheap, and the same sequence in every run. */
+static uint64_t next_random(uint64_t *state) {
+  uint64_t x = *state;
+  x ^= x << 13;
+  x ^= x >> 7;
+  x ^= x << 17;
+  return *state = x;
+}
+
+static struct load load_of_cmdline(void) {
+  const char *mode = cmdline_text("mode");
+  if (!mode) mode = "randread";
+  struct load load = {
+    .random = same_text(mode, "randread") || same_text(mode, "randwrite"),
+    .write = same_text(mode, "seqwrite") || same_text(mode, "randwrite"),
+    .block_size = (uint32_t)cmdline_number("bs", 4096),
+    .ops = cmdline_number("ops", DEFAULT_OPS),
+    .random_state = cmdline_number("seed", 0x9e3779b97f4a7c15),
+  };
+  if (!load.random && !load.write && !same_text(mode, "seqread")) die("mode= is not known");
+  if (load.block_size == 0 || load.block_size % SECTOR) die("bs= must be sectors of 512");
+  return load;
+}
+
+static void start_request(struct load *load, uint16_t slot) {
+  uint64_t block = load->random ? next_random(&load->random_state) : load->started;
+  uint64_t sector = block % load->blocks * (load->block_size / SECTOR);
+  block_submit(&disk, slot, load->write ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN, sector, load->block_size);
+  load->started++;
+}
+
+/* Takes everything that is finished, refills, and notifies once. Returns how many finished. */
+static uint64_t serve_completions(struct load *load) {
+  uint64_t done = 0;
+  uint16_t slot = virtq_wait(&disk.queue);
+  do {
+    if (disk.slots[slot].status != VIRTIO_BLK_S_OK) die("a request of the benchmark failed");
+    done++;
+    if (load->started < load->ops) start_request(load, slot);
+  } while ((slot = virtq_take(&disk.queue)) != NO_TOKEN);
+  virtq_kick(&disk.queue);
+  return done;
+}
+
+uint8_t test_blk_bench(void) {
+  struct load load = load_of_cmdline();
+  unsigned depth = (unsigned)cmdline_number("qd", 1);
+  block_open(&disk, depth, load.block_size);
+  load.blocks = disk.capacity / (load.block_size / SECTOR);
+  if (load.blocks == 0) die("the disk is smaller than bs=");
+  uint64_t begin = cycles();
+  for (uint16_t slot = 0; slot < depth && load.started < load.ops; slot++) start_request(&load, slot);
+  virtq_kick(&disk.queue);
+  for (uint64_t done = 0; done < load.ops;) done += serve_completions(&load);
+  uint64_t end = cycles();
+  print_result(load.ops, load.ops * load.block_size, end - begin);
+  return 0;
+}
+
+/* The two register loops; with the word `ring0` they run there, where exits are cheaper on some hosts. */
+static uintptr_t bench_register;
+static uint64_t bench_cycles;
+
+static void read_loop(uint64_t count) {
+  uint64_t begin = cycles();
+  while (count--) mmio_read32(bench_register);
+  bench_cycles = cycles() - begin;
+}
+
+static void kick_loop(uint64_t count) {
+  uint64_t begin = cycles();
+  while (count--) mmio_write32(bench_register, 0);
+  bench_cycles = cycles() - begin;
+}
+
+static void run_loop(void (*loop)(uint64_t)) {
+  uint64_t count = cmdline_number("count", DEFAULT_OPS);
+  if (cmdline_flag("ring0")) {
+    ring0_call(loop, count);
+  } else {
+    loop(count);
+  }
+  print_result(count, 0, bench_cycles);
+}
+
+uint8_t test_mmio_bench(void) {
+  struct virtio_device *device = virtio_find(0, (unsigned)cmdline_number("device", 0));
+  bench_register = device->base + cmdline_number("reg", MMIO_MAGIC);
+  run_loop(read_loop);
+  return 0;
+}
+
+/* Queue 0 stays empty: what is measured is the way of the notification. */
+uint8_t test_kick_bench(void) {
+  static struct virtqueue queue;
+  struct virtio_device *device = virtio_find(0, (unsigned)cmdline_number("device", 0));
+  virtio_negotiate(device, 0);
+  if (!virtio_queue(device, &queue, 0)) die("the device has no queue 0");
+  virtio_driver_ok(device);
+  bench_register = device->base + MMIO_QUEUE_NOTIFY;
+  run_loop(kick_loop);
+  return 0;
+}

@@ -1,0 +1,32 @@
+/* One function a test word: returns the exit status. */
+#ifndef TESTS_H
+#define TESTS_H
+
+#include <stdint.h>
+
+uint8_t test_serial(void);
+uint8_t test_serial_echo(void);
+uint8_t test_serial_irq(void);
+
+uint8_t test_console(void);
+uint8_t test_console_echo(void);
+uint8_t test_console_flood(void);
+uint8_t test_console_size(void);
+uint8_t test_ports(void);
+
+uint8_t test_blk_info(void);
+uint8_t test_blk_sum(void);
+uint8_t test_blk_write(void);
+uint8_t test_blk_discard(void);
+uint8_t test_blk_zero(void);
+uint8_t test_blk_wce(void);
+uint8_t test_blk_irq(void);
+uint8_t test_blk_bench(void);
+
+uint8_t test_mmio_bench(void);
+uint8_t test_kick_bench(void);
+
+/* Prints {"ops":…,"bytes":…,"cycles":…} */
+void print_result(uint64_t ops, uint64_t bytes, uint64_t cycles);
+
+#endif

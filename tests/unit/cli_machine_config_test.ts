@@ -1,0 +1,82 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { shellLine } from "../../src/cli/default_guest.ts";
+import { commandProblems, machineConfig } from "../../src/cli/machine_config.ts";
+import { parseWords } from "../../src/cli/parse.ts";
+import { readRunSettings, type RunSettings } from "../../src/cli/run_settings.ts";
+
+const GUEST = { kernel: "/cache/vmlinux", root: "/cache/root" };
+const ROOT_DISK = {
+  kind: "block",
+  path: "/cache/root",
+  readOnly: true,
+  direct: false,
+  id: "root",
+} as const;
+
+function settingsOf(...words: string[]): RunSettings {
+  return readRunSettings(parseWords("run", words)).settings;
+}
+
+Deno.test("with a kernel of its own a machine gets what was asked for and nothing else", () => {
+  assertEquals(machineConfig(settingsOf("-k", "vmlinux", "--cmdline", "a b", "-m", "64")), {
+    kernel: { image: "vmlinux", cmdline: "a b" },
+    memoryMib: 64,
+    vcpus: 1,
+    discovery: "auto",
+    console: { mode: "auto" },
+    devices: [],
+  });
+  const { kernel } = machineConfig(settingsOf("-k", "v", "--initrd", "i", "--cmdline-only", "x"));
+  assertEquals(kernel, { image: "v", initrd: "i", cmdlineOnly: "x" });
+});
+
+Deno.test("the default guest's disk is the first, the user's words are the last", () => {
+  const settings = settingsOf("--disk", "mine", "--cmdline", "init=/bin/sh");
+  const { kernel, devices } = machineConfig(settings, GUEST);
+  assertEquals(kernel, {
+    image: "/cache/vmlinux",
+    cmdline: "root=/dev/vda ro quiet init=/bin/sh",
+  });
+  assertEquals(devices, [
+    ROOT_DISK,
+    { kind: "block", path: "mine", readOnly: false, direct: false },
+  ]);
+});
+
+Deno.test("verbose shows the default guest's kernel log, except beside a command's output", () => {
+  const choice = { ...GUEST, commandWord: "dinovisor.exec=eA==" };
+  assertEquals(machineConfig(settingsOf("-v"), GUEST).kernel.cmdline, "root=/dev/vda ro");
+  assertEquals(
+    machineConfig(settingsOf("-v", "--", "x"), choice).kernel.cmdline,
+    "root=/dev/vda ro quiet dinovisor.exec=eA==",
+  );
+});
+
+Deno.test("a command survives --cmdline-only", () => {
+  const choice = { ...GUEST, commandWord: "dinovisor.exec=eA==" };
+  const { kernel } = machineConfig(
+    settingsOf("--cmdline-only", "root=/dev/vda", "--", "x"),
+    choice,
+  );
+  assertEquals(kernel, {
+    image: "/cache/vmlinux",
+    cmdlineOnly: "root=/dev/vda dinovisor.exec=eA==",
+  });
+});
+
+Deno.test("a command that does not fit the kernel command line is refused with its excess", () => {
+  const word = `dinovisor.exec=${"A".repeat(2000)}`;
+  assertEquals(commandProblems("x".repeat(2047), word), []);
+  assertEquals(commandProblems("x".repeat(5000), undefined), []);
+  const [problem] = commandProblems("x".repeat(2047 + 40), word);
+  assertEquals(problem?.code, "CMD_TOO_LONG");
+  assertStringIncludes(problem?.message ?? "", "it is 30 bytes too long");
+});
+
+Deno.test("a shell gets back exactly the words", () => {
+  assertEquals(shellLine(["ls", "-l", "/a b"]), "'ls' -l '/a b'");
+  assertEquals(shellLine(["sh", "-c", "echo 'x' $y"]), "'sh' -c 'echo '\\''x'\\'' $y'");
+  assertEquals(shellLine(["echo", "", "*", "~", "a\nb"]), "'echo' '' '*' '~' 'a\nb'");
+  assertEquals(shellLine(["if"]), "'if'");
+  assertEquals(shellLine(["A=1", "B=2"]), "'A=1' B=2");
+});
