@@ -42,6 +42,8 @@ export interface BootRequest {
   readonly cmdline: string;
   /** A flattened device tree to hand over. */
   readonly deviceTree?: Uint8Array;
+  /** Random bytes for the guest's generator; kernels that cannot be told get along without. */
+  readonly rngSeed?: Uint8Array;
   /** Guest-physical address of the ACPI root pointer, when somebody has put tables into memory. */
   readonly acpiRoot?: number;
   /** Processors, for the table that tells kernels without ACPI; without it none is written. Not used with a device tree. */

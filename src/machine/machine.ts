@@ -42,6 +42,8 @@ const KICK_AGAIN_MS = 50;
 /** How long the I/O thread may take to finish: more than its own patience. */
 const IO_STOP_MS = 15_000;
 
+/** What Linux's generator wants to be ready at once (random.c, BLAKE2S_HASH_SIZE). */
+const RNG_SEED_BYTES = 32;
 /** How long a vCPU worker may take to close a descriptor and a mapping. */
 const LEAVE_MS = 1000;
 
@@ -406,6 +408,7 @@ function loadImages(plan: MachinePlan, memory: ReturnType<typeof viewRam>): Boot
     kernel,
     cmdline: plan.cmdline,
     vcpus,
+    rngSeed: crypto.getRandomValues(new Uint8Array(RNG_SEED_BYTES)),
     ...(ramdisk === undefined ? {} : { initrd: ramdisk }),
     ...(plan.discovery === "fdt"
       ? { deviceTree: arch.deviceTree({ vcpus, cmdline: plan.cmdline, devices }) }

@@ -310,6 +310,22 @@ Deno.test("a device tree is handed over as setup_data of type 2, apart from the 
   refused({ deviceTree: huge }, "DEVICE_TREE_TOO_BIG", /41 MiB does not fit/, /--mem 96M/);
 });
 
+Deno.test("a random seed follows the device tree in the setup_data list", () => {
+  const deviceTree = new Uint8Array(101);
+  new DataView(deviceTree.buffer).setUint32(0, 0xd00d_feed);
+  new DataView(deviceTree.buffer).setUint32(4, 101);
+  const rngSeed = new Uint8Array(32).fill(0x5a);
+  const { memory } = boot({ deviceTree, rngSeed });
+  const first = wide(memory, ZERO_PAGE + 0x250);
+  const second = wide(memory, first);
+  assert.equal(second % 16, 0);
+  assert.ok(second >= first + 16 + 101, "behind the device tree");
+  assert.equal(memory.getU32(gpa(second + 8)), 9);
+  assert.equal(memory.getU32(gpa(second + 12)), 32);
+  assert.deepEqual([...memory.view(gpa(second + 16), 32)], [...rngSeed]);
+  assert.equal(wide(memory, second), 0, "last of the list");
+});
+
 Deno.test("a read error of an image passes through", () => {
   const kernel: ImageSource = {
     ...sourceOf(bzImage()),

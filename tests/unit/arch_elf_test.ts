@@ -218,6 +218,15 @@ Deno.test("an ELF without a note, or one that gets a device tree, is entered in 
   assert.equal(withTree.protocol, "linux64");
 });
 
+Deno.test("Linux as ELF is entered natively even with a PVH note, so that it can get a random seed", () => {
+  const linux = pvhNote(0, { name: "Linux" });
+  const file = elf({ segments: [CODE, pvhNote(16 * MIB + 0x10), linux] });
+  const memory = heapGuestMemory([{ base: 0, size: 64 * MIB }]);
+  const state = loadKernel({ memory, kernel: sourceOf(file), cmdline: "" });
+  assert.equal(state.protocol, "linux64");
+  assert.equal(state.regs.rip, 16 * MIB);
+});
+
 Deno.test("a 32-bit ELF boots through PVH only", () => {
   const file = elf({ bits: 32, segments: [CODE, pvhNote(16 * MIB, { descSize: 4 })] });
   const info = inspectKernel(sourceOf(file));

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals } from "../../src/std/assert.ts";
 import { problemsText } from "../../src/cli/errors.ts";
 import { machineOutcome, stopOutcome } from "../../src/cli/exit_status.ts";
 import { reportOf } from "../../src/cli/report.ts";

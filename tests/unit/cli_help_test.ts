@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "../../src/std/assert.ts";
 import { completionScript } from "../../src/cli/completion.ts";
 import { ProblemsFound } from "../../src/cli/errors.ts";
 import { COMMANDS, FLAGS, flagsOf, SHELLS } from "../../src/cli/flags.ts";

@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "../../src/std/assert.ts";
 import { shellLine } from "../../src/cli/default_guest.ts";
 import { commandProblems, machineConfig } from "../../src/cli/machine_config.ts";
 import { parseWords } from "../../src/cli/parse.ts";

@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "../../src/std/assert.ts";
 import { barLine } from "../../src/cli/build_progress.ts";
 import { findingsText } from "../../src/cli/doctor.ts";
 import { ProblemsFound, problemsOf, problemsText } from "../../src/cli/errors.ts";

@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "../../src/std/assert.ts";
 import { problemsText } from "../../src/cli/errors.ts";
 import { type CommandName, COMMANDS, FLAGS, flagsOf } from "../../src/cli/flags.ts";
 import { asksFor, parseWords } from "../../src/cli/parse.ts";

@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "../../src/std/assert.ts";
 import { parseCpus, parseDuration, parseMemory } from "../../src/cli/quantity.ts";
 import { FlagError } from "../../src/virtio/device_kind.ts";
 

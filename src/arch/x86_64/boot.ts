@@ -1,7 +1,7 @@
 /**
  * Boots x86 kernels: what a file is, where everything goes, what is written, and the state the processor starts in.
- * ELF with a PVH note: PVH entry. Other ELF, bzImage, and everything that gets a device tree (start_info has no
- * place for one): 64-bit entry. Called through `src/arch/mod.ts` on the control side.
+ * ELF with a PVH note: PVH entry. Linux as ELF, other ELF, bzImage, and everything that gets a device tree
+ * (start_info has no place for one): 64-bit entry. Called through `src/arch/mod.ts` on the control side.
  */
 import { gpa, type GuestMemory } from "../../memory/guest_memory.ts";
 import { hasAt, hex, roundUp, sizeText, viewOf } from "../bytes.ts";
@@ -16,7 +16,15 @@ import {
   type RamRange,
 } from "../types.ts";
 import { gdtWords, linux64State, pvhState } from "./boot_state.ts";
-import { setupDataSize, writeDeviceTree, writePageTables, writeZeroPage } from "./boot_params.ts";
+import {
+  SETUP_DTB,
+  SETUP_RNG_SEED,
+  type SetupData,
+  setupDataSize,
+  writePageTables,
+  writeSetupData,
+  writeZeroPage,
+} from "./boot_params.ts";
 import { type BzImage, hasSetupHeader, loadBzImage, parseBzImage } from "./bzimage.ts";
 import { COMMAND_LINE_SIZE, encodeCmdline } from "./cmdline.ts";
 import { checkNativeEntry, type ElfImage, loadElf, parseElf } from "./elf.ts";
@@ -47,7 +55,8 @@ export function loadKernel(request: BootRequest): BootState {
   const cmdline = encodeCmdline(request.cmdline, kernel.info.cmdlineMax);
   const entry = chooseEntry(request, kernel);
   const placement = placeKernel(request, kernel);
-  const deviceTree = placeDeviceTree(request, kernel, placement);
+  const setupData = entry.protocol === "pvh" ? [] : setupDataOf(request);
+  const setupDataPlace = placeSetupData(setupData, request, kernel, placement);
   const initrd = placeInitrd(request, kernel, placement);
 
   if (kernel.kind === "elf") loadElf(request.kernel, kernel.elf, request.memory);
@@ -72,13 +81,13 @@ export function loadKernel(request: BootRequest): BootState {
     writeStartInfo(request.memory, tables);
     return withGdt(request.memory, pvhState(entry.address, START_INFO.base));
   }
-  if (request.deviceTree !== undefined && deviceTree !== undefined) {
-    writeDeviceTree(request.memory, deviceTree.base, request.deviceTree);
+  if (setupDataPlace !== undefined) {
+    writeSetupData(request.memory, setupDataPlace.base, setupData);
   }
   writeZeroPage(request.memory, {
     ...tables,
     ...(kernel.kind === "bzimage" ? { setupHeader: kernel.bz.setupHeader } : {}),
-    ...(deviceTree === undefined ? {} : { setupData: deviceTree.base }),
+    ...(setupDataPlace === undefined ? {} : { setupData: setupDataPlace.base }),
   });
   writePageTables(request.memory, ram);
   return withGdt(request.memory, linux64State(entry.address, ZERO_PAGE.base));
@@ -138,7 +147,9 @@ function chooseEntry(
   kernel: OpenKernel,
 ): { readonly protocol: "pvh" | "linux64"; readonly address: number } {
   const { pvhEntry, entry } = kernel.info;
-  if (pvhEntry !== undefined && request.deviceTree === undefined) {
+  // Linux's own protocol can hand over more (random seed, device tree); other kernels' e_entry may be anything.
+  const nativeLinux = kernel.kind === "elf" && kernel.elf.isLinux && entry !== undefined;
+  if (pvhEntry !== undefined && request.deviceTree === undefined && !nativeLinux) {
     return { protocol: "pvh", address: pvhEntry };
   }
   if (entry === undefined) {
@@ -176,31 +187,44 @@ function placeKernel(request: BootRequest, kernel: OpenKernel): Placement {
   return placement;
 }
 
-function placeDeviceTree(
+function setupDataOf(request: BootRequest): SetupData[] {
+  const list: SetupData[] = [];
+  if (request.deviceTree !== undefined) {
+    checkDeviceTree(request.deviceTree);
+    list.push({ type: SETUP_DTB, data: request.deviceTree });
+  }
+  if (request.rngSeed !== undefined) list.push({ type: SETUP_RNG_SEED, data: request.rngSeed });
+  return list;
+}
+
+function checkDeviceTree(blob: Uint8Array): void {
+  if (
+    blob.length >= 8 && viewOf(blob).getUint32(0) === FDT_MAGIC &&
+    viewOf(blob).getUint32(4) <= blob.length
+  ) return;
+  throw new BootError(
+    "DEVICE_TREE_INVALID",
+    "Device tree is not a flattened device tree: its magic number or size is wrong",
+    "compile the source with dtc -O dtb",
+  );
+}
+
+function placeSetupData(
+  list: readonly SetupData[],
   request: BootRequest,
   kernel: OpenKernel,
   placement: Placement,
 ): RamRange | undefined {
-  const blob = request.deviceTree;
-  if (blob === undefined) return undefined;
-  if (
-    blob.length < 8 || viewOf(blob).getUint32(0) !== FDT_MAGIC ||
-    viewOf(blob).getUint32(4) > blob.length
-  ) {
-    throw new BootError(
-      "DEVICE_TREE_INVALID",
-      "Device tree is not a flattened device tree: its magic number or size is wrong",
-      "compile the source with dtc -O dtb",
-    );
-  }
-  const place = placement.highest(setupDataSize(blob.length), HOLE_START, PAGE);
+  if (list.length === 0) return undefined;
+  const size = setupDataSize(list);
+  const place = placement.highest(size, HOLE_START, PAGE);
   if (place === undefined) {
     throw new BootError(
       "DEVICE_TREE_TOO_BIG",
-      `Device tree of ${sizeText(blob.length)} does not fit into ${
+      `Device tree of ${sizeText(size)} does not fit into ${
         sizeText(request.memory.size)
       } of memory beside the kernel`,
-      memoryHint(request.memory, kernel.info.highest + blob.length),
+      memoryHint(request.memory, kernel.info.highest + size),
     );
   }
   return place;

@@ -28,7 +28,8 @@ const DEFAULT_ALIGNMENT = 0x100_0000;
 
 /** struct setup_data: next (u64), type, length, then the data. */
 const SETUP_DATA_HEAD = 16;
-const SETUP_DTB = 2;
+export const SETUP_DTB = 2;
+export const SETUP_RNG_SEED = 9;
 
 export interface ZeroPageInput {
   /** A bzImage's own header; left out for vmlinux, which gets a fresh one. */
@@ -76,19 +77,34 @@ function putSplit(view: DataView, low: number, high: number, value: number): voi
   view.setUint32(high, Math.floor(value / 0x1_0000_0000), true);
 }
 
-/** Bytes a device tree of `length` takes as a setup_data entry. */
-export function setupDataSize(length: number): number {
-  return SETUP_DATA_HEAD + length;
+/** One thing handed over beside the zero page. */
+export interface SetupData {
+  readonly type: number;
+  readonly data: Uint8Array;
 }
 
-/** Writes a setup_data list of one entry: SETUP_DTB (arch/x86/kernel/setup.c parse_setup_data, add_dtb). */
-export function writeDeviceTree(memory: GuestMemory, at: number, blob: Uint8Array): void {
-  const entry = memory.view(gpa(at), setupDataSize(blob.length));
-  const view = viewOf(entry);
-  putU64(view, 0, 0);
-  view.setUint32(8, SETUP_DTB, true);
-  view.setUint32(12, blob.length, true);
-  entry.set(blob, SETUP_DATA_HEAD);
+/** Bytes the list takes. */
+export function setupDataSize(list: readonly SetupData[]): number {
+  return list.reduce((sum, { data }) => sum + entrySize(data), 0);
+}
+
+/** Linux reads the fields in place: entries stay aligned. */
+function entrySize(data: Uint8Array): number {
+  return roundUp(SETUP_DATA_HEAD + data.length, 16);
+}
+
+/** Writes a setup_data list (Documentation/arch/x86/boot.rst; arch/x86/kernel/setup.c parse_setup_data). */
+export function writeSetupData(memory: GuestMemory, at: number, list: readonly SetupData[]): void {
+  list.forEach(({ type, data }, i) => {
+    const entry = memory.view(gpa(at), entrySize(data));
+    const view = viewOf(entry);
+    const next = at + entrySize(data);
+    putU64(view, 0, i + 1 < list.length ? next : 0);
+    view.setUint32(8, type, true);
+    view.setUint32(12, data.length, true);
+    entry.set(data, SETUP_DATA_HEAD);
+    at = next;
+  });
 }
 
 const PTE_PRESENT_WRITABLE = 0x3;

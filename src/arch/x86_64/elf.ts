@@ -22,8 +22,6 @@ const PT_NOTE = 4;
 const PT_TLS = 7;
 /** include/xen/interface/elfnote.h: the 32-bit entry of PVH guests. */
 const XEN_ELFNOTE_PHYS32_ENTRY = 18;
-/** "Xen" with its NUL, as a note spells a name. */
-const XEN_NAME = [0x58, 0x65, 0x6e, 0];
 /** Linux has 5. A file may claim 65535 and make us read 3.6 MB of table: refuse early. */
 const MAX_PROGRAM_HEADERS = 128;
 /** Linux has some hundred bytes of notes; a hostile size must not become a huge buffer. */
@@ -87,6 +85,8 @@ export interface ElfImage {
   readonly bits: 32 | 64;
   readonly entry: number;
   readonly pvhEntry?: number;
+  /** Whether Linux's own notes are there. */
+  readonly isLinux: boolean;
   readonly segments: readonly ElfSegment[];
   readonly lowest: number;
   readonly highest: number;
@@ -104,7 +104,7 @@ export function parseElf(source: ImageSource): ElfImage {
   const view = viewOf(header);
   const type = checkMachine(source, view);
   const headers = readProgramHeaders(source, layout, view);
-  const pvhEntry = findPvhEntry(source, headers);
+  const { pvhEntry, isLinux } = readNotes(source, headers);
   refusePrograms(source, headers, type, pvhEntry);
   if (!layout.wide && pvhEntry === undefined) {
     throw new BootError(
@@ -121,6 +121,7 @@ export function parseElf(source: ImageSource): ElfImage {
     bits: layout.wide ? 64 : 32,
     entry,
     ...(pvhEntry === undefined ? {} : { pvhEntry }),
+    isLinux,
     segments,
     lowest: Math.min(...segments.map((segment) => segment.address)),
     highest: Math.max(...segments.map(segmentEnd)),
@@ -314,8 +315,17 @@ function checkEntry(source: ImageSource, segments: readonly ElfSegment[], entry:
   throw corrupt(source, `its entry ${hex(entry)} is in none of its segments`);
 }
 
-/** Looks through the notes for the PVH entry (Documentation of XEN_ELFNOTE_PHYS32_ENTRY). */
-function findPvhEntry(source: ImageSource, headers: readonly ProgramHeader[]): number | undefined {
+/** What the notes of a kernel say. */
+interface Notes {
+  readonly pvhEntry: number | undefined;
+  /** Whether Linux's build wrote some (include/linux/elfnote.h): then `e_entry` is its 64-bit boot protocol. */
+  readonly isLinux: boolean;
+}
+
+/** Looks through the notes for the PVH entry (Documentation of XEN_ELFNOTE_PHYS32_ENTRY) and for Linux's own. */
+function readNotes(source: ImageSource, headers: readonly ProgramHeader[]): Notes {
+  let pvhEntry: number | undefined;
+  let isLinux = false;
   for (const header of headers) {
     if (header.type !== PT_NOTE || header.fileSize === 0) continue;
     if (header.fileSize > MAX_NOTE_BYTES) {
@@ -324,28 +334,32 @@ function findPvhEntry(source: ImageSource, headers: readonly ProgramHeader[]): n
     const what = `note segment ${header.index}`;
     const notes = readBytes(source, header.fileOffset, header.fileSize, what);
     // Notes are padded to 4 bytes, in segments aligned to 8 (GNU property notes) to 8.
-    const entry = pvhEntryIn(notes, header.align === 8 ? 8 : 4);
-    if (entry !== undefined) return entry;
+    forEachNote(notes, header.align === 8 ? 8 : 4, (name, type, desc) => {
+      if (name === "Linux") isLinux = true;
+      if (name === "Xen" && type === XEN_ELFNOTE_PHYS32_ENTRY && desc.byteLength >= 4) {
+        pvhEntry ??= desc.getUint32(0, true);
+      }
+    });
   }
-  return undefined;
+  return { pvhEntry, isLinux };
 }
 
-function pvhEntryIn(notes: Uint8Array, align: number): number | undefined {
+function forEachNote(
+  notes: Uint8Array,
+  align: number,
+  visit: (name: string, type: number, desc: DataView) => void,
+): void {
   const view = viewOf(notes);
   for (let at = 0; at + 12 <= notes.length;) {
     const nameSize = view.getUint32(at, true);
     const descSize = view.getUint32(at + 4, true);
-    const type = view.getUint32(at + 8, true);
     const desc = roundUp(at + 12 + nameSize, align);
-    if (desc + descSize > notes.length) return undefined; // cut off: nothing behind it can be trusted
-    const isXen = nameSize === XEN_NAME.length &&
-      XEN_NAME.every((char, i) => notes[at + 12 + i] === char);
-    if (isXen && type === XEN_ELFNOTE_PHYS32_ENTRY && descSize >= 4) {
-      return view.getUint32(desc, true);
-    }
+    if (desc + descSize > notes.length) return; // cut off: nothing behind it can be trusted
+    const name = String.fromCharCode(...notes.subarray(at + 12, at + 12 + Math.min(nameSize, 16)));
+    const bytes = notes.subarray(desc, desc + descSize);
+    visit(name.replace(/\0.*$/, ""), view.getUint32(at + 8, true), viewOf(bytes));
     at = roundUp(desc + descSize, align);
   }
-  return undefined;
 }
 
 function word(view: DataView, offset: number, wide: boolean): number {
