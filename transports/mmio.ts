@@ -34,7 +34,7 @@ import {
   VIRTIO_MMIO_VENDOR_ID,
   VIRTIO_MMIO_VERSION,
 } from "../src/abi/virtio.ts";
-import type { EventLoop } from "../src/loop/event_loop.ts";
+import type { EventLoop, Watch } from "../src/loop/event_loop.ts";
 import type { GuestMemory } from "../src/memory/guest_memory.ts";
 import type { AccessSize, VirtioDevice } from "../src/virtio/device.ts";
 import { DeviceState } from "../src/virtio/device_state.ts";
@@ -216,13 +216,15 @@ export class MmioTransport implements Transport {
 
   /** Answers when `work` is done, or after RESET_PATIENCE_MS: a vCPU is never held for ever (BF-RESET-09). */
   #patiently(reply: Reply, work: (done: () => void) => void): void {
+    let timer: Watch | undefined;
     let answered = false;
     const answer = () => {
+      timer?.[Symbol.dispose]();
       if (answered) return;
       answered = true;
       reply.done();
     };
     work(answer);
-    if (!answered) this.#host.loop.timer(RESET_PATIENCE_MS, { ready: answer });
+    if (!answered) timer = this.#host.loop.timer(RESET_PATIENCE_MS, { ready: answer });
   }
 }

@@ -32,7 +32,10 @@ export interface BlockBackend {
   flush(tag: number): void;
   discard(tag: number, offset: number, length: number): void;
   writeZeroes(tag: number, offset: number, length: number, mayUnmap: boolean): void;
-  /** Starts what was asked since the last call. */
+  /**
+   * Starts what was asked since the last call. What `completed` asks for (the rest of a short transfer, the next
+   * range, a flush) the backend starts by itself.
+   */
   submit(): void;
   /** Nothing is in flight; releases the file. */
   close(): void;

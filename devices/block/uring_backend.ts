@@ -88,7 +88,6 @@ export class UringBackend implements BlockBackend, Watcher {
   }
 
   discard(tag: number, offset: number, length: number): void {
-    this.#zeroings[tag] = undefined;
     this.#push(IORING_OP_FALLOCATE, offset, length, PUNCH, 0, tag);
   }
 
@@ -129,19 +128,17 @@ export class UringBackend implements BlockBackend, Watcher {
     let delivered = false;
     for (let c = this.#ring.reap(); c !== undefined; c = this.#ring.reap()) {
       delivered = true;
-      if (c.result === -EOPNOTSUPP && this.#tryOtherZeroing(c.token)) continue;
+      // Forgotten whatever the result: the tag's next operation is another one.
+      const zeroing = this.#zeroings[c.token];
+      this.#zeroings[c.token] = undefined;
+      if (c.result === -EOPNOTSUPP && zeroing !== undefined) {
+        this.#push(IORING_OP_FALLOCATE, zeroing.offset, zeroing.length, zeroing.otherwise, 0, c.token);
+        continue;
+      }
       this.#events?.completed(c.token, c.result);
     }
     if (delivered) this.#events?.batchEnd();
     return delivered;
-  }
-
-  #tryOtherZeroing(tag: number): boolean {
-    const zeroing = this.#zeroings[tag];
-    if (zeroing === undefined) return false;
-    this.#zeroings[tag] = undefined;
-    this.#push(IORING_OP_FALLOCATE, zeroing.offset, zeroing.length, zeroing.otherwise, 0, tag);
-    return true;
   }
 
   close(): void {

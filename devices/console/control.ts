@@ -32,6 +32,8 @@ const encoder = new TextEncoder();
 export class ControlQueues {
   readonly #ports: readonly Port[];
   readonly #pending: Uint8Array;
+  /** Ports the driver knows: ADD must not name one twice (CON-20). */
+  readonly #added: Set<number> = new Set();
   readonly #message = new Uint8Array(LAYOUT.size);
   readonly #messageView = new DataView(this.#message.buffer);
   #columns: number;
@@ -52,6 +54,7 @@ export class ControlQueues {
   reset(): void {
     this.#context = undefined;
     this.#pending.fill(0);
+    this.#added.clear();
   }
 
   /** Console ports learn the new window size. */
@@ -98,7 +101,7 @@ export class ControlQueues {
 
   #receive(id: number, event: number, value: number): void {
     if (event === VIRTIO_CONSOLE_DEVICE_READY) {
-      if (value === 1) { for (let i = 0; i < this.#ports.length; i++) this.#say(i, ADD); }
+      if (value === 1) this.#addPorts();
       return;
     }
     const port = this.#ports[id];
@@ -111,6 +114,14 @@ export class ControlQueues {
       );
     } else if (event === VIRTIO_CONSOLE_PORT_OPEN) {
       port.setOpen(value === 1);
+    }
+  }
+
+  #addPorts(): void {
+    for (let id = 0; id < this.#ports.length; id++) {
+      if (this.#added.has(id)) continue;
+      this.#added.add(id);
+      this.#say(id, ADD);
     }
   }
 

@@ -38,6 +38,8 @@ export class Port implements ConsoleEvents {
   #outputEnd = 0;
   /** The chain whose bytes are being written while the host has no room. */
   #held: DescriptorChain | undefined;
+  /** The queue it came from: a queue that was stopped meanwhile takes it along. */
+  #heldFrom: Virtqueue | undefined;
   #context: ActivationContext | undefined;
   #open = false;
 
@@ -112,6 +114,7 @@ export class Port implements ConsoleEvents {
   /** Writes what the driver has made available to the backend, in order. */
   transmit(): void {
     const queue = this.#context?.queues[this.transmitQueue];
+    if (this.#heldFrom !== queue) this.#dropHeld();
     if (queue === undefined) return;
     let budget = queue.size;
     queue.disarm();
@@ -123,6 +126,7 @@ export class Port implements ConsoleEvents {
           return;
         }
         this.#held = queue.pop();
+        this.#heldFrom = queue;
         if (this.#held === undefined) break;
       }
       queue.flush();
@@ -151,22 +155,16 @@ export class Port implements ConsoleEvents {
     return true;
   }
 
-  /**
-   * Gives back the held chain: only a host that takes nothing can hold one, and a reset must not wait for it.
-   * What that chain had left to say is lost.
-   */
-  quiesce(): void {
-    if (this.#held === undefined) return;
-    const queue = this.#context?.queues[this.transmitQueue];
-    queue?.complete(this.#held);
-    queue?.flush();
+  /** What a chain that is no longer ours had left to say is lost: only a host that takes nothing can hold one. */
+  #dropHeld(): void {
     this.#held = undefined;
+    this.#heldFrom = undefined;
+    this.#outputStart = this.#outputEnd = 0;
   }
 
   reset(): void {
     this.#context = undefined;
-    this.#held = undefined;
-    this.#outputStart = this.#outputEnd = 0;
+    this.#dropHeld();
     this.setOpen(false); // input already read stays: the next driver gets it
   }
 

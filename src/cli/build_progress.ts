@@ -1,9 +1,8 @@
 /** Progress of a build on stderr: a bar on a terminal, else one line for each stage. */
 import type { BuildProgress } from "../guest/mod.ts";
-import { writeError, writeErrorRaw } from "./output.ts";
+import { showStatus, writeError } from "./output.ts";
 
 const BAR_CELLS = 24;
-const CLEAR_LINE = "\r\x1b[K";
 
 /** Where and how progress is shown. */
 export interface ProgressStyle {
@@ -20,7 +19,6 @@ export class ProgressLine implements BuildProgress, Disposable {
   readonly #begun = performance.now();
   #stage = "";
   #done = 0;
-  #drawn = "";
 
   constructor(style: ProgressStyle) {
     this.#style = style;
@@ -40,16 +38,12 @@ export class ProgressLine implements BuildProgress, Disposable {
 
   #draw(): void {
     const seconds = Math.floor((performance.now() - this.#begun) / 1000);
-    const line = barLine(this.#stage, this.#done, seconds, this.#style.columns);
-    if (line === this.#drawn) return;
-    this.#drawn = line;
-    writeErrorRaw(CLEAR_LINE + line);
+    showStatus(barLine(this.#stage, this.#done, seconds, this.#style.columns));
   }
 
   /** Removes the bar. */
   [Symbol.dispose](): void {
-    if (this.#drawn !== "") writeErrorRaw(CLEAR_LINE);
-    this.#drawn = "";
+    showStatus("");
   }
 }
 

@@ -12,14 +12,14 @@ import {
 import { O_RDWR } from "../abi/linux.ts";
 import { architecture, BootError } from "../arch/mod.ts";
 import { KvmError } from "../kvm/kvm_error.ts";
-import { KVM_DEVICE, KvmSystem } from "../kvm/system.ts";
+import { KvmSystem } from "../kvm/system.ts";
 import { LIMITS } from "../machine/config.ts";
 import { openFile } from "../sys/fd.ts";
 import { IoUring } from "../sys/io_uring.ts";
 import { SysError } from "../sys/sys_error.ts";
 import { cachedGuest } from "./default_guest.ts";
 import { problemsOf } from "./errors.ts";
-import { KVM_VARIABLE } from "./run.ts";
+import { kvmDevice } from "./kvm_device.ts";
 
 /** What one check found. */
 export interface Finding {
@@ -134,7 +134,7 @@ function hasPvm(): boolean {
 }
 
 function openKvm(): Finding[] {
-  const path = Deno.env.get(KVM_VARIABLE) || KVM_DEVICE;
+  const path = kvmDevice();
   try {
     using system = KvmSystem.open(path);
     const opened = `opens for reading and writing, API version ${KVM_API_VERSION}`;

@@ -35,7 +35,6 @@ async function buildGuest(
 ): Promise<[kernel: GuestFile, root: GuestFile]> {
   const { ensureKernel, ensureRootImage } = await import("../guest/mod.ts");
   const silent = values.has("quiet") || values.has("json");
-  const files: GuestFile[] = [];
   using progress = new ProgressLine({
     silent,
     bar: Deno.stderr.isTerminal(),
@@ -49,9 +48,7 @@ async function buildGuest(
   };
   const kernel = await ensureKernel(options);
   const root = await ensureRootImage(options);
-  files.push(kernel, root);
-  progress[Symbol.dispose]();
-  if (!silent) files.forEach((file) => tellFile(file, values.has("verbose")));
+  if (!silent) [kernel, root].forEach((file) => tellFile(file, values.has("verbose")));
   return [kernel, root];
 }
 

@@ -2,6 +2,7 @@
  * The command line: finds the command, runs its page, turns what is thrown into an error line. Pages are imported
  * when they are needed, so that each command starts with its own modules only.
  */
+import { onCrash } from "./crash.ts";
 import { type ErrorStyle, printProblems, problemsOf } from "./errors.ts";
 import { STATUS_ERROR } from "./exit_status.ts";
 import { type CommandName, COMMANDS } from "./flags.ts";
@@ -26,7 +27,8 @@ const PAGES: Readonly<Record<CommandName, () => Promise<Page>>> = {
 /** Runs the command line `args`; resolves to the exit status. Never rejects. */
 export async function main(args: readonly string[]): Promise<number> {
   const style: ErrorStyle = { json: asksFor(args, "json"), verbose: asksFor(args, "verbose") };
-  watchForCrashes(style);
+  // It must not leave the terminal raw, nor look like a guest's exit status.
+  using _crashes = onCrash((error) => Deno.exit(failed(error, style)));
   try {
     const command = findCommand(args);
     if (command === undefined) return withoutCommand(args, style);
@@ -37,10 +39,14 @@ export async function main(args: readonly string[]): Promise<number> {
     }
     return await (await PAGES[command]())(words);
   } catch (error) {
-    restoreTerminal();
-    printProblems(problemsOf(error), style);
-    return STATUS_ERROR;
+    return failed(error, style);
   }
+}
+
+function failed(error: unknown, style: ErrorStyle): number {
+  restoreTerminal();
+  printProblems(problemsOf(error), style);
+  return STATUS_ERROR;
 }
 
 /** The command that `args` begin with; names of two words come before their first word. */
@@ -78,16 +84,4 @@ function commandHint(args: readonly string[]): string {
   const inGroup = names.filter((name) => name.startsWith(`${first} `));
   if (inGroup.length > 0) return `choose from: ${inGroup.join(", ")}`;
   return `${didYouMean(first, names)} all commands: dinovisor help`;
-}
-
-/** An error nobody caught must not leave the terminal raw, nor look like a guest's exit status. */
-function watchForCrashes(style: ErrorStyle): void {
-  const crashed = (event: Event, error: unknown) => {
-    event.preventDefault();
-    restoreTerminal();
-    printProblems(problemsOf(error), style);
-    Deno.exit(STATUS_ERROR);
-  };
-  addEventListener("error", (event) => crashed(event, event.error));
-  addEventListener("unhandledrejection", (event) => crashed(event, event.reason));
 }

@@ -5,6 +5,10 @@ const encoder = new TextEncoder();
 /** Ends every line with CR LF while the terminal is raw. */
 let rawLines = false;
 
+const CLEAR_LINE = "\r\x1b[K";
+/** What `showStatus` has put on the last line. */
+let status = "";
+
 /** Called by `terminal.ts`. */
 export function setRawLines(raw: boolean): void {
   rawLines = raw;
@@ -17,12 +21,15 @@ export function writeResult(text: string): void {
 
 /** Ours to say on stderr, with a final line break. */
 export function writeError(text: string): void {
+  showStatus("");
   writeAll(Deno.stderr, rawLines ? `${text.replaceAll("\n", "\r\n")}\r\n` : `${text}\n`);
 }
 
-/** `text` on stderr as it is: for progress bars. */
-export function writeErrorRaw(text: string): void {
-  writeAll(Deno.stderr, text);
+/** Shows `text` as the last line on a terminal's stderr, in place of the one before; "" takes it away. */
+export function showStatus(text: string): void {
+  if (text === status) return;
+  status = text;
+  writeAll(Deno.stderr, `${CLEAR_LINE}${text}`);
 }
 
 function writeAll(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {

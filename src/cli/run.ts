@@ -9,15 +9,11 @@ import { checkConfig } from "../machine/check.ts";
 import { planMachine } from "../machine/plan.ts";
 import type { Problem } from "../virtio/device_kind.ts";
 import { ProgressLine } from "./build_progress.ts";
+import { onCrash } from "./crash.ts";
 import { builtGuest, cachedGuest, commandWord } from "./default_guest.ts";
 import { printProblems, ProblemsFound, problemsOf } from "./errors.ts";
-import {
-  machineOutcome,
-  type Outcome,
-  signalStatus,
-  STATUS_ERROR,
-  stopOutcome,
-} from "./exit_status.ts";
+import { machineOutcome, type Outcome, STATUS_ERROR, stopOutcome } from "./exit_status.ts";
+import { kvmDevice } from "./kvm_device.ts";
 import { commandProblems, type GuestChoice, machineConfig } from "./machine_config.ts";
 import { writeError, writeResult } from "./output.ts";
 import { parseWords } from "./parse.ts";
@@ -33,9 +29,6 @@ import {
   watchWindow,
   windowSize,
 } from "./terminal.ts";
-
-/** Names another device than /dev/kvm; for tests and odd hosts. `doctor` reads it too. */
-export const KVM_VARIABLE = "DINOVISOR_KVM";
 
 /** How long a machine may take to stop before we leave without it: more than its own patience. */
 const STOP_PATIENCE_MS = 20_000;
@@ -59,10 +52,9 @@ class Run {
 
   /** Does it all. Never rejects. */
   async outcome(problems: readonly Problem[]): Promise<Outcome> {
-    using _signals = this.#stop.watchSignals((signal) =>
-      this.#leave({ ...stopOutcome({ kind: "signal", signal }), code: signalStatus(signal) })
-    );
-    using _crashes = this.#watchCrashes();
+    // Whoever asks twice does not want to wait.
+    using _signals = this.#stop.watchSignals((cause) => this.#leave(stopOutcome(cause)));
+    using _crashes = onCrash((error) => this.#leave(this.#failure(error)));
     try {
       const config = await this.#config(problems);
       if (this.#settings.dryRun) {
@@ -91,6 +83,7 @@ class Run {
 
   /** Ends the process without waiting for anything any more. */
   #leave(outcome: Outcome): never {
+    this.#stop.request({ kind: "quit" }); // or the programs of a build would go on without us
     Deno.exit(this.finish(outcome));
   }
 
@@ -166,11 +159,10 @@ class Run {
   }
 
   #machineOptions(): MachineOptions {
-    const kvmDevice = Deno.env.get(KVM_VARIABLE);
     const { verbose } = this.#settings;
     return {
       terminal: terminalState(),
-      ...(kvmDevice ? { kvmDevice } : {}),
+      kvmDevice: kvmDevice(),
       events: {
         quitRequested: () => this.#stop.request({ kind: "quit" }),
         helpRequested: () => writeError(ESCAPE_HELP),
@@ -190,25 +182,6 @@ class Run {
     if (!attached || !Deno.stdin.isTerminal()) return { [Symbol.dispose]() {} };
     if (!quiet && !json) writeError(CONSOLE_HINT);
     return enterRawMode();
-  }
-
-  /** While a machine runs, an error nobody caught still leaves a report. */
-  #watchCrashes(): Disposable {
-    const crashed = (event: Event, error: unknown) => {
-      event.preventDefault();
-      event.stopImmediatePropagation();
-      this.#leave(this.#failure(error));
-    };
-    const onError = (event: ErrorEvent) => crashed(event, event.error);
-    const onRejection = (event: PromiseRejectionEvent) => crashed(event, event.reason);
-    addEventListener("error", onError, { capture: true });
-    addEventListener("unhandledrejection", onRejection, { capture: true });
-    return {
-      [Symbol.dispose]() {
-        removeEventListener("error", onError, { capture: true });
-        removeEventListener("unhandledrejection", onRejection, { capture: true });
-      },
-    };
   }
 }
 

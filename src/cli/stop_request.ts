@@ -31,12 +31,12 @@ export class StopRequest {
     this.#abort.abort(cause);
   }
 
-  /** Turns signals into requests until disposed. `onSecond` is called when one comes while stopping. */
-  watchSignals(onSecond: (signal: StopSignal) => void): Disposable {
+  /** Turns signals into requests until disposed. `onSecond` gets the first cause when one comes while stopping. */
+  watchSignals(onSecond: (cause: StopCause) => void): Disposable {
     const listeners = STOP_SIGNALS.map((signal) => ({
       signal,
       heard: () => {
-        if (this.#cause?.kind === "signal") onSecond(signal);
+        if (this.#cause !== undefined) onSecond(this.#cause);
         else this.request({ kind: "signal", signal });
       },
     }));

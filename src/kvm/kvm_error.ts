@@ -10,6 +10,7 @@ const OPEN_HINTS: Readonly<Record<string, string>> = {
   EPERM:
     "a container or sandbox forbids it: pass the device through, for example --device /dev/kvm",
   ENODEV: "the KVM module found no usable processor: see `dmesg | grep -i kvm`",
+  ENOTTY: "that file is not the KVM device: /dev/kvm is",
   ENXIO: "the KVM module found no usable processor: see `dmesg | grep -i kvm`",
 };
 

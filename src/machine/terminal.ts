@@ -26,6 +26,8 @@ export interface TerminalEvents {
   quitRequested(): void;
   helpRequested(): void;
   outputClosed(): void;
+  /** The guest has begun to use the virtio console. */
+  virtioSpoke(): void;
 }
 
 class Face implements ByteChannel {
@@ -117,6 +119,7 @@ export class Terminal {
 
   #virtioTakesOver(): void {
     this.#virtioSpoke = true;
+    this.#events.virtioSpoke();
     this.virtio.events?.readable(); // input may have been waiting for the serial port to take it
   }
 

@@ -30,6 +30,8 @@ const STEPS = [
   { bit: FEATURES_OK, needs: DRIVER },
   { bit: DRIVER_OK, needs: FEATURES_OK },
 ] as const;
+/** A device runs while of these only DRIVER_OK is set. */
+const RUNNING_MASK = DRIVER_OK | FAILED | NEEDS_RESET;
 const STEP_BITS = ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK;
 
 /** Feature words the driver may select: 128 bits (spec 2.2, BF-FEAT-10). */
@@ -57,6 +59,7 @@ export class DeviceState {
   #running: (Virtqueue | undefined)[] = [];
   /** Ends when a reset or queue stop has seen the last request; undefined otherwise. */
   #draining: (() => void)[] | undefined;
+  #isDown = false;
   /** Tags a life of the device: deferred work of an earlier one is void (HD-47). */
   #life = 0;
 
@@ -162,7 +165,6 @@ export class DeviceState {
       this.#running[index] = undefined;
       config.stop();
       done();
-      for (let i = 0; i < this.#running.length; i++) this.kick(i); // the others were held up meanwhile
     });
   }
 
@@ -174,8 +176,8 @@ export class DeviceState {
   }
 
   #isLive(): boolean {
-    return (this.#status & (DRIVER_OK | FAILED | NEEDS_RESET)) === DRIVER_OK &&
-      this.#draining === undefined;
+    return (this.#status & RUNNING_MASK) === DRIVER_OK && this.#draining === undefined &&
+      !this.#isDown;
   }
 
   #activate(): void {
@@ -190,7 +192,10 @@ export class DeviceState {
           if (life === this.#life) this.kick(queue);
         }),
       configChanged: () => {
-        if (life === this.#life && this.#isLive()) this.#host.interrupt.config();
+        // Also while a queue stop waits: the driver is there and wants to know (BF-NOTIF-02).
+        if (life === this.#life && (this.#status & RUNNING_MASK) === DRIVER_OK) {
+          this.#host.interrupt.config();
+        }
       },
       needsReset: (reason) => {
         if (life === this.#life) this.#breakDevice(reason);
@@ -249,11 +254,16 @@ export class DeviceState {
       const waiting = this.#draining ?? [];
       this.#draining = undefined;
       for (const next of waiting) next();
+      for (let i = 0; i < this.#running.length; i++) this.kick(i); // queues that go on were held up meanwhile
     });
   }
 
   /** Finishes requests in flight for good: the machine stops. No reset follows. */
   shutDown(done: () => void): void {
-    this.#drain(done);
+    this.#drain(() => {
+      this.#life++; // nothing deferred comes back
+      this.#isDown = true;
+      done();
+    });
   }
 }

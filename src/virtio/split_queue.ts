@@ -132,12 +132,13 @@ export class SplitQueue implements Virtqueue {
         );
       }
       this.#nextAvail = (this.#nextAvail + 1) & 0xffff;
-      this.#inFlight++;
       const chain = this.#free.pop() ?? new DescriptorChain();
       chain.head = head;
       chain.reader.clear();
       chain.writer.clear();
-      if (this.#load(chain)) return chain;
+      const usable = this.#load(chain);
+      this.#inFlight++;
+      if (usable) return chain;
       chain.writer.clear();
       this.#discarded++;
       this.complete(chain);

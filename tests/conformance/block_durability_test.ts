@@ -147,6 +147,22 @@ block("HD-76 a ring full of requests is in flight at once, and no more", (stand)
   assertEquals(stand.collect(...pending), pending.map(() => OK));
 });
 
+block(
+  "HD-76, BLK-34 a flush storm among writes: every request comes back, and writes are durable",
+  (stand) => {
+    stand.disk.holding = true;
+    const pending = Array.from({ length: 20 }, (_, i) => [
+      stand.post(blockWrite(i, DATA), "indirect"),
+      stand.post(blockCommand(FLUSH), "indirect"),
+    ]).flat();
+    stand.disk.holding = false;
+    stand.disk.release();
+    assertEquals(stand.collect(...pending), pending.map(() => OK));
+    stand.call(blockCommand(FLUSH));
+    assert(isDurable(stand, 19));
+  },
+);
+
 block("BF-NOTIF-05 a batch of completions interrupts once", (stand) => {
   stand.bringUp({ features: VIRTIO_F_VERSION_1 });
   stand.disk.holding = true;

@@ -216,6 +216,12 @@ block("BLK-31 a transfer of nothing succeeds", (stand) => {
   stand.refuse(blockWrite(0, new Uint8Array()), OK);
 });
 
+block("BLK-32 half a block of a 4096-byte disk is served, and the other half stays", (stand) => {
+  const neighbours = [sectorsOf(stand.disk, 8, 1), sectorsOf(stand.disk, 10, 6)];
+  assertEquals(blockStatus(stand.call(blockWrite(9, pattern(512, 1)))), OK);
+  assertEquals([sectorsOf(stand.disk, 8, 1), sectorsOf(stand.disk, 10, 6)], neighbours);
+}, { logicalBlockBytes: 4096 });
+
 block("BLK-15, BLK-43 a failing backend gives IOERR and used.len 1", (stand) => {
   for (const failing of ["read", "write", "flush", "discard", "zeroes"]) {
     stand.disk.failing = failing;

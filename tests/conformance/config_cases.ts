@@ -84,6 +84,7 @@ export const CONFIG_CASES: readonly Case[] = [
     outcome: "what the driver writes sends no config-change interrupt",
     run: (stand) => {
       stand.bringUp();
+      stand.warmUp();
       for (let offset = 0; offset < stand.row.configBytes; offset++) {
         stand.transport.writeConfig(offset, 1, 1);
       }

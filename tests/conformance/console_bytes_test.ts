@@ -199,6 +199,14 @@ console("CON-12 without SIZE accepted there is no notification", (stand) => {
   assertEquals(stand.driver.transport.interruptStatus() & CONFIG_CHANGE, 0);
 });
 
+console(
+  "CON-12, MMIO-24 the size is not announced at DRIVER_OK, when no driver's port exists yet",
+  (stand) => {
+    stand.bringUp();
+    assertEquals(stand.driver.transport.interruptStatus() & CONFIG_CHANGE, 0);
+  },
+);
+
 console("BF-RESET-03 a reset does not wait for a host that does not read", (stand) => {
   stand.terminal().room = 0;
   stand.driver.submit(stand.queue(1), stand.driver.prepare({ readable: pattern(9), writable: 0 }));

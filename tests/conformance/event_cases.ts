@@ -53,8 +53,9 @@ export const EVENT_CASES: readonly Case[] = [
     outcome: "with EVENT_IDX the driver's NO_INTERRUPT is ignored",
     run: (stand) => {
       stand.bringUp();
+      stand.warmUp();
       stand.queue.setAvailFlags(1);
-      stand.queue.setUsedEvent(0);
+      stand.queue.setUsedEvent(1);
       assertEquals(edgesOfOneRequest(stand), 1);
     },
   },
@@ -64,7 +65,8 @@ export const EVENT_CASES: readonly Case[] = [
     run: (stand) => {
       for (const size of [2, 4, 16]) {
         stand.bringUp({ size });
-        stand.queue.setUsedEvent(3);
+        stand.warmUp(); // entry 0
+        stand.queue.setUsedEvent(4);
         const edges = Array.from({ length: 6 }, () => edgesOfOneRequest(stand));
         assertEquals(edges, [0, 0, 0, 1, 0, 0], `ring of ${size}`);
       }
@@ -75,6 +77,7 @@ export const EVENT_CASES: readonly Case[] = [
     outcome: "with EVENT_IDX and a mark far ahead nothing interrupts",
     run: (stand) => {
       stand.bringUp();
+      stand.warmUp();
       stand.queue.setUsedEvent(0x8000);
       assertEquals(edgesOfOneRequest(stand), 0);
     },
@@ -107,6 +110,7 @@ export const EVENT_CASES: readonly Case[] = [
     outcome: `${FLOOD} kicks of empty queues have no effect`,
     run: (stand) => {
       stand.bringUp();
+      stand.warmUp();
       for (const queue of stand.driver.existingQueues()) {
         for (let i = 0; i < FLOOD / stand.driver.queues.size; i++) stand.transport.kick(queue);
       }
@@ -124,6 +128,7 @@ function withoutEventIdx({ driver }: TestStand): bigint {
 
 function bringUpWithFlags(stand: TestStand): void {
   stand.bringUp({ features: withoutEventIdx(stand) });
+  stand.warmUp();
 }
 
 function edgesOfOneRequest(stand: TestStand): number {

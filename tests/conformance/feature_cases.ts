@@ -138,10 +138,21 @@ export const FEATURE_CASES: readonly Case[] = [
     run: (stand) => {
       stand.bringUp();
       stand.bringUp({ features: VIRTIO_F_VERSION_1 });
+      stand.warmUp();
       stand.queue.setAvailFlags(1);
-      stand.line.take();
       stand.roundTrip();
       assertEquals(stand.line.take(), 0);
+    },
+  },
+  {
+    id: "BF-FEAT-13",
+    outcome: "after a reset FEATURES_OK without features is refused: none are left from before",
+    run: ({ driver, transport }) => {
+      driver.negotiate();
+      driver.reset();
+      transport.writeStatus(0x03);
+      transport.writeStatus(0x0b);
+      assertEquals(transport.status(), 0x03);
     },
   },
   {

@@ -40,6 +40,38 @@ export const HOSTILE_RING_CASES: readonly Case[] = [
     },
   })),
   {
+    id: "HD-03, INV-3",
+    outcome: "a bad head right behind a good request breaks the device, and a reset still ends",
+    run: (stand) => {
+      stand.bringUp();
+      const good = stand.queue.add(stand.driver.prepare(stand.nextRequest()).segments);
+      stand.queue.publish(good, stand.queue.size);
+      stand.kick();
+      stand.assertBroken();
+      assert(stand.transport.writeStatus(0).answered);
+      stand.driver.forgetQueues();
+    },
+  },
+  {
+    id: "HD-51, BF-STAT-09",
+    outcome: "requests in flight when the ring breaks end silently, and a reset still ends",
+    notApplicable: needsDepth,
+    run: (stand) => {
+      stand.bringUp({ features: VIRTIO_F_VERSION_1 });
+      stand.specimen.stall();
+      stand.driver.submit(stand.queue, stand.driver.prepare(stand.nextRequest()));
+      stand.queue.writeAvailIdx(0x8000);
+      stand.kick();
+      stand.assertBroken();
+      const edges = stand.line.edges;
+      const posted = stand.transport.writeStatus(0);
+      stand.specimen.release();
+      stand.loop.settle();
+      assert(posted.answered);
+      assertEquals([stand.queue.usedIdx, stand.line.edges], [0, edges]);
+    },
+  },
+  {
     id: "HD-04, INV-6",
     outcome: "the same head twice is served twice at most",
     notApplicable: needsDepth,

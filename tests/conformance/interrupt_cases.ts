@@ -1,5 +1,6 @@
 /** Interrupt status and acknowledgement (MMIO-23 to MMIO-28; PCI's ISR will follow the same rules). */
 import { assert, assertEquals } from "../../src/std/assert.ts";
+import { VIRTIO_F_VERSION_1 } from "../../src/abi/virtio.ts";
 import type { TestStand } from "../support/test_stand.ts";
 import type { Case } from "./case.ts";
 
@@ -11,7 +12,8 @@ export const INTERRUPT_CASES: readonly Case[] = [
     id: "MMIO-23, MMIO-24",
     outcome: "a used buffer sets bit 0 alone, until it is acknowledged",
     run: (stand) => {
-      stand.bringUp();
+      stand.bringUp({ features: VIRTIO_F_VERSION_1 });
+      stand.warmUp();
       assertEquals(stand.transport.interruptStatus(), 0);
       stand.roundTrip();
       assertEquals(stand.transport.interruptStatus(), USED);

@@ -165,6 +165,7 @@ export const RESET_CASES: readonly Case[] = [
       stand.bringUp();
       const { placement } = stand.queue;
       stand.driver.reset();
+      stand.line.take();
       stand.ram.write(placement.avail, pattern(6 + 2 * placement.size, 1));
       for (const queue of stand.driver.existingQueues()) stand.kick(queue);
       assertEquals(stand.transport.status(), 0);

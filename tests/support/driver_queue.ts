@@ -10,6 +10,7 @@ import { concat, type GuestRam, littleEndian } from "./guest_ram.ts";
 import type { Segment } from "./segments.ts";
 
 export const DESC_BYTES = 16;
+const USED_POISON = 0x5e;
 
 /** One descriptor exactly as it lies in memory; nothing is checked. */
 export interface RawDescriptor {
@@ -68,6 +69,8 @@ export class DriverQueue {
     ram.fill(desc, DESC_BYTES * size, 0);
     ram.fill(avail, 6 + 2 * size, 0);
     ram.fill(used, 6 + 8 * size, 0);
+    // Elements are not zero, so that one written by mistake is seen even if it says "head 0, length 0".
+    ram.fill(used + 4, 8 * size, USED_POISON);
     ram.allow(used, 6 + 8 * size);
   }
 

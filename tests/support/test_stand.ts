@@ -103,6 +103,16 @@ export class TestStand {
     request.check(this.driver.call(this.queue, request));
   }
 
+  /**
+   * A request out of the way, and its interrupts: a device may announce its configuration with the first one,
+   * and cases that count interrupts are about those that follow.
+   */
+  warmUp(): void {
+    this.roundTrip();
+    this.transport.acknowledge(0xffff_ffff);
+    this.line.take();
+  }
+
   /** Kicks the request queue and lets the loop come to rest. */
   kick(queue = this.specimen.queue): void {
     this.transport.kick(queue);

@@ -1,0 +1,127 @@
+/**
+ * Integration tests: `kvmTest` registers a test that needs /dev/kvm, and the tiny guest as a machine in this
+ * process. Used by everything in `tests/integration`.
+ */
+import type { DeviceConfig } from "../../devices/mod.ts";
+import type { ConsoleConfigMode, Discovery, MachineConfig } from "../../src/machine/config.ts";
+import type { MachineExit } from "../../src/machine/exit.ts";
+import { Machine, type MachineEvents } from "../../src/machine/machine.ts";
+import { buildTinyGuest } from "../guest/build.ts";
+
+const KVM = "/dev/kvm";
+/** Far above what any test needs on a busy two-core machine: a hang must fail, slowness must not. */
+const LIMIT_MS = 60_000;
+
+export interface KvmTestOptions {
+  readonly limitMs?: number;
+  /** A reason not to run, found out when the file was loaded. */
+  readonly ignore?: string | undefined;
+}
+
+const said = new Set<string>();
+
+/** Registers `work` as a test, or as an ignored one with the reason printed (once for each file). */
+export function kvmTest(
+  name: string,
+  work: () => Promise<void>,
+  { limitMs = LIMIT_MS, ignore }: KvmTestOptions = {},
+): void {
+  const reason = kvmRefusal() ?? ignore;
+  if (reason !== undefined && !said.has(reason)) {
+    said.add(reason);
+    console.log(`ignored: ${reason}`);
+  }
+  Deno.test({ name, ignore: reason !== undefined, fn: () => within(limitMs, name, work()) });
+}
+
+let refusal: string | undefined | null = null;
+
+/** Why /dev/kvm cannot be used here; undefined when it can. */
+export function kvmRefusal(): string | undefined {
+  return refusal === null ? refusal = openKvm() : refusal;
+}
+
+function openKvm(): string | undefined {
+  try {
+    Deno.openSync(KVM, { read: true, write: true }).close();
+    return undefined;
+  } catch (error) {
+    return `${KVM} cannot be opened: ${error instanceof Error ? error.message : error}`;
+  }
+}
+
+/** `work`, or a failure when it takes longer than `ms`. */
+export async function within<T>(ms: number, what: string, work: Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error(`${what}: no end after ${ms} ms`)), ms);
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Looks until `done` says yes; fails with `what` after `ms`. */
+export async function until(
+  what: string,
+  done: () => boolean | Promise<boolean>,
+  ms = 10_000,
+): Promise<void> {
+  const deadline = performance.now() + ms;
+  while (!await done()) {
+    if (performance.now() > deadline) throw new Error(`Waited ${ms} ms in vain until ${what}`);
+    await delay(5);
+  }
+}
+
+export function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** How a tiny guest is to be built into a machine. */
+export interface TinySettings {
+  /** Words for the guest: `test=idle status=7`. */
+  readonly words: string;
+  readonly devices?: readonly DeviceConfig[];
+  readonly console?: ConsoleConfigMode;
+  readonly memoryMib?: number;
+  readonly vcpus?: number;
+  readonly discovery?: Discovery;
+}
+
+export async function tinyConfig(settings: TinySettings): Promise<MachineConfig> {
+  return {
+    kernel: { image: await buildTinyGuest(), cmdline: settings.words },
+    memoryMib: settings.memoryMib ?? 64,
+    vcpus: settings.vcpus ?? 1,
+    discovery: settings.discovery ?? "cmdline",
+    console: settings.console ?? { mode: "off" },
+    devices: settings.devices ?? [],
+  };
+}
+
+/** Boots a tiny guest in this process and waits for its end. */
+export async function runTiny(
+  settings: TinySettings,
+  events?: MachineEvents,
+): Promise<MachineExit> {
+  await using machine = await Machine.create(await tinyConfig(settings), {
+    ...(events === undefined ? {} : { events }),
+  });
+  machine.start();
+  return await machine.exited;
+}
+
+/** The same, with what the guest printed on its serial port. */
+export async function tinyReport(
+  words: string,
+  devices: readonly DeviceConfig[] = [],
+): Promise<{ readonly exit: MachineExit; readonly text: string }> {
+  const path = Deno.makeTempFileSync({ prefix: "dinovisor-serial-" });
+  try {
+    const exit = await runTiny({ words, devices, console: { mode: "file", path } });
+    return { exit, text: Deno.readTextFileSync(path) };
+  } finally {
+    Deno.removeSync(path);
+  }
+}
