@@ -10,23 +10,10 @@ export interface GuestFiles {
   readonly root: string;
 }
 
-const SILENT: BuildProgress = { stage() {}, fraction() {} };
-
-/** Reason of the signal that keeps a look into the cache from becoming a build. */
-const LOOK_ONLY = new Error("The default guest is not built yet");
-
 /** The files if both are in the cache; takes a few milliseconds. */
 export async function cachedGuest(): Promise<GuestFiles | undefined> {
-  const { ensureKernel, ensureRootImage } = await import("../guest/mod.ts");
-  // An aborted signal ends the call where building would begin.
-  const options = { progress: SILENT, signal: AbortSignal.abort(LOOK_ONLY) };
-  try {
-    const [kernel, root] = await Promise.all([ensureKernel(options), ensureRootImage(options)]);
-    return { kernel: kernel.path, root: root.path };
-  } catch (error) {
-    if (error === LOOK_ONLY) return undefined;
-    throw error;
-  }
+  const { findGuest } = await import("../guest/mod.ts");
+  return findGuest();
 }
 
 /** The files, built if need be: minutes, once on a machine. Rejects with the signal's reason. */

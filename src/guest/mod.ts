@@ -9,6 +9,10 @@ export { cacheDirectory } from "./cache.ts";
 export { GuestBuildError } from "./errors.ts";
 export type { GuestBuildCode } from "./errors.ts";
 
+/** Names of the artifacts in the cache. */
+const KERNEL = "vmlinux";
+const ROOT_IMAGE = "root.ext2";
+
 /** The words a monitor passes to the default kernel, besides `console=` and its devices. */
 export const GUEST_CMDLINE = "root=/dev/vda ro reboot=k panic=-1 quiet";
 
@@ -52,7 +56,7 @@ export interface GuestFile {
  */
 export async function ensureKernel(options: BuildOptions): Promise<GuestFile> {
   const begin = performance.now();
-  const cache = new ArtifactCache(options.cacheDirectory ?? cacheDirectory(), "vmlinux");
+  const cache = new ArtifactCache(options.cacheDirectory ?? cacheDirectory(), KERNEL);
   const recipe = await readKernelRecipe();
   const found = await lookUp(cache, recipe.key, options);
   if (found !== undefined && !(options.refresh && await newerSource(found, recipe))) {
@@ -72,7 +76,7 @@ export async function ensureKernel(options: BuildOptions): Promise<GuestFile> {
  */
 export async function ensureRootImage(options: BuildOptions): Promise<GuestFile> {
   const begin = performance.now();
-  const cache = new ArtifactCache(options.cacheDirectory ?? cacheDirectory(), "root.ext2");
+  const cache = new ArtifactCache(options.cacheDirectory ?? cacheDirectory(), ROOT_IMAGE);
   const recipe = await readRootRecipe();
   const found = await lookUp(cache, recipe.key, options);
   if (found !== undefined) return reused(found, begin);
@@ -81,6 +85,19 @@ export async function ensureRootImage(options: BuildOptions): Promise<GuestFile>
   if (other !== undefined) return reused(other, begin);
   const { buildRootImage } = await import("./root_image.ts");
   return fresh(await buildRootImage(cache, recipe, options), begin);
+}
+
+/** Kernel and root image, if both are in the cache as the recipes want them now: a few milliseconds, no build. */
+export async function findGuest(
+  directory: string = cacheDirectory(),
+): Promise<{ readonly kernel: string; readonly root: string } | undefined> {
+  const [kernelRecipe, rootRecipe] = await Promise.all([readKernelRecipe(), readRootRecipe()]);
+  const [kernel, root] = await Promise.all([
+    new ArtifactCache(directory, KERNEL).find(kernelRecipe.key),
+    new ArtifactCache(directory, ROOT_IMAGE).find(rootRecipe.key),
+  ]);
+  if (kernel === undefined || root === undefined) return undefined;
+  return { kernel: kernel.path, root: root.path };
 }
 
 /**

@@ -12,6 +12,7 @@ const PATCHES = [
   "0002-exit-register.patch",
   "0003-short-boot.patch",
   "0004-device-tree.patch",
+  "0005-no-early-echo.patch",
 ];
 
 /**

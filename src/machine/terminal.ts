@@ -18,6 +18,7 @@ const END_OF_TRANSMISSION = 0x04;
  * or for this long after the driver came up when the guest is silent.
  */
 const SETTLE_MS = 1000;
+const NEWLINE = 0x0a;
 const STDIN = 0;
 const STDOUT = 1;
 
@@ -67,6 +68,7 @@ export class Terminal {
   readonly #pending: Uint8Array = new Uint8Array(8192);
   #pendingStart = 0;
   #pendingEnd = 0;
+  #lastByte = NEWLINE;
   #escaped = false;
   #virtioSpoke = false;
   #virtioSettled = false;
@@ -143,6 +145,7 @@ export class Terminal {
       if (!this.#isTty || this.#passesEscape(byte)) this.#pending[this.#pendingEnd++] = byte;
     }
     if (this.#pendingEnd === 0) return this.#reader.resume();
+    this.#lastByte = this.#pending[this.#pendingEnd - 1] as number;
     this.#tell((channel) => channel.readable());
   }
 
@@ -158,11 +161,12 @@ export class Terminal {
     return byte === ESCAPE;
   }
 
-  /** A pipe has ended: the guest's terminal gets what a person would type. */
+  /** A pipe has ended: the guest's terminal gets what a person would type, at the start of a line. */
   #ended(): void {
-    this.#pending[0] = END_OF_TRANSMISSION;
     this.#pendingStart = 0;
-    this.#pendingEnd = 1;
+    this.#pendingEnd = 0;
+    if (this.#lastByte !== NEWLINE) this.#pending[this.#pendingEnd++] = NEWLINE;
+    this.#pending[this.#pendingEnd++] = END_OF_TRANSMISSION;
     this.#tell((channel) => channel.readable());
   }
 

@@ -134,8 +134,22 @@ static long open_console(void)
 	return call(__NR_open, (long)path, O_RDWR, 0, 0, 0);
 }
 
-/* No echo, no line discipline, no carriage returns added: what the program writes is what the host reads. */
-static void make_raw(long console)
+/* The kernel starts consoles without echo (0005-no-early-echo.patch): a person's shell wants it. */
+static void set_echo(long console)
+{
+	struct termios settings;
+
+	if (call(__NR_ioctl, console, TCGETS, (long)&settings, 0, 0) < 0)
+		return;
+	settings.c_lflag |= ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE;
+	call(__NR_ioctl, console, TCSETS, (long)&settings, 0, 0);
+}
+
+/*
+ * What a command writes is what the host reads: no carriage returns added. What the host pipes in arrives as
+ * it is, line by line; only Ctrl-D keeps its meaning, for that is how the monitor passes on the pipe's end.
+ */
+static void make_plain(long console)
 {
 	struct termios settings;
 
@@ -143,7 +157,10 @@ static void make_raw(long console)
 		return;
 	settings.c_iflag &= ~(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
 	settings.c_oflag &= ~OPOST;
-	settings.c_lflag &= ~(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
+	settings.c_lflag &= ~(ECHO | ECHONL | ISIG | IEXTEN);
+	for (int i = 0; i < NCCS; i++)
+		if (i != VEOF)
+			settings.c_cc[i] = 0; /* _POSIX_VDISABLE */
 	call(__NR_ioctl, console, TCSETS, (long)&settings, 0, 0);
 }
 
@@ -215,8 +232,9 @@ __attribute__((noreturn, used)) static void start(void)
 	console = open_console();
 	if (command) {
 		decode(command);
-		make_raw(console < 0 ? 1 : console);
+		make_plain(console < 0 ? 1 : console);
 	} else {
+		set_echo(console < 0 ? 1 : console);
 		print("Linux in dinovisor: exit, or Ctrl-D, powers off.\n");
 	}
 	child = call(__NR_clone, SIGCHLD, 0, 0, 0, 0);
