@@ -1,4 +1,5 @@
 /** How a machine ends. */
+import type { VcpuExit } from "../ipc/messages.ts";
 
 /** Why it ended. */
 export type ExitReason =
@@ -30,4 +31,29 @@ export interface MachineExit {
   readonly bootMs?: number;
   /** Exits to this process, by kind, over all vCPUs. */
   readonly exits: { readonly mmio: number; readonly pio: number; readonly other: number };
+}
+
+/** What is known of the end before the last thread has gone. */
+export type Outcome = Pick<MachineExit, "reason" | "status" | "detail" | "hint">;
+
+/** How a machine ends when one of its vCPUs has left the guest by itself. */
+export function outcomeOf(exit: Exclude<VcpuExit, { kind: "asked" }>): Outcome {
+  switch (exit.kind) {
+    case "exit-register":
+      return { reason: "exit-register", status: exit.status };
+    case "reset":
+      return { reason: "reboot" };
+    case "poweroff":
+      return { reason: "poweroff" };
+    case "triple-fault":
+      return exit.deliberate
+        ? { reason: "reboot" }
+        : { reason: "triple-fault", detail: "the guest faulted while handling a double fault" };
+    case "kvm-error":
+      return {
+        reason: "kvm-error",
+        detail: exit.detail,
+        ...(exit.hint === undefined ? {} : { hint: exit.hint }),
+      };
+  }
 }

@@ -6,7 +6,6 @@
  *      └───────────────────────── stop() ──────────────────────────────────────────────▲
  */
 import type { BootState } from "../arch/types.ts";
-import { architecture } from "../arch/mod.ts";
 import { setUpVm } from "../arch/vm.ts";
 import {
   ControlBlock,
@@ -30,9 +29,9 @@ import type { OwnedFd } from "../sys/fd.ts";
 import { bytesAt } from "../sys/mmap.ts";
 import { kickThread } from "../sys/thread.ts";
 import type { MachineConfig } from "./config.ts";
-import type { ExitReason, MachineExit } from "./exit.ts";
+import { type MachineExit, type Outcome, outcomeOf } from "./exit.ts";
 import { mapRam, plugRam, viewRam } from "./guest_ram.ts";
-import { FileImage } from "./image_source.ts";
+import { loadImages } from "./images.ts";
 import { type MachinePlan, planMachine } from "./plan.ts";
 import { windowsOf } from "./windows.ts";
 import { WorkerHandle } from "./worker_handle.ts";
@@ -42,8 +41,6 @@ const KICK_AGAIN_MS = 50;
 /** How long the I/O thread may take to finish: more than its own patience. */
 const IO_STOP_MS = 15_000;
 
-/** What Linux's generator wants to be ready at once (random.c, BLAKE2S_HASH_SIZE). */
-const RNG_SEED_BYTES = 32;
 /** How long a vCPU worker may take to close a descriptor and a mapping. */
 const LEAVE_MS = 1000;
 
@@ -105,7 +102,7 @@ export class Machine implements AsyncDisposable {
   /** Each worker that has been told what it is has said so, or died. Undefined: none has been told. */
   #settled: Promise<unknown> | undefined;
   #state: State = "created";
-  #outcome: { reason: ExitReason; status?: number; detail?: string; hint?: string } | undefined;
+  #outcome: Outcome | undefined;
   #finishing = false;
   #startedAt = 0;
   #firstEntryAt = 0;
@@ -393,48 +390,4 @@ async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
 
 function startFailure(error: PlainError): MachineError {
   return new MachineError(error.message, error.code ?? "INTERNAL", error.hint);
-}
-
-/** Reads kernel and initrd straight into guest RAM. Throws BootError and Deno.errors.*. */
-function loadImages(plan: MachinePlan, memory: ReturnType<typeof viewRam>): BootState {
-  const { image, initrd } = plan.config.kernel;
-  const arch = architecture(plan.architecture);
-  using kernel = new FileImage(image);
-  using ramdisk = initrd === undefined ? undefined : new FileImage(initrd);
-  const devices = [...plan.fixed, ...plan.devices.map((device) => device.slot)];
-  const { vcpus } = plan.config;
-  return arch.loadKernel({
-    memory,
-    kernel,
-    cmdline: plan.cmdline,
-    vcpus,
-    rngSeed: crypto.getRandomValues(new Uint8Array(RNG_SEED_BYTES)),
-    ...(ramdisk === undefined ? {} : { initrd: ramdisk }),
-    ...(plan.discovery === "fdt"
-      ? { deviceTree: arch.deviceTree({ vcpus, cmdline: plan.cmdline, devices }) }
-      : {}),
-  });
-}
-
-function outcomeOf(
-  exit: Exclude<VcpuExit, { kind: "asked" }>,
-): { reason: ExitReason; status?: number; detail?: string; hint?: string } {
-  switch (exit.kind) {
-    case "exit-register":
-      return { reason: "exit-register", status: exit.status };
-    case "reset":
-      return { reason: "reboot" };
-    case "poweroff":
-      return { reason: "poweroff" };
-    case "triple-fault":
-      return exit.deliberate
-        ? { reason: "reboot" }
-        : { reason: "triple-fault", detail: "the guest faulted while handling a double fault" };
-    case "kvm-error":
-      return {
-        reason: "kvm-error",
-        detail: exit.detail,
-        ...(exit.hint === undefined ? {} : { hint: exit.hint }),
-      };
-  }
 }

@@ -2,6 +2,7 @@
 import { assertEquals } from "../../src/std/assert.ts";
 import { runCli, runTinyCli } from "../support/cli_process.ts";
 import { DiskDirectory } from "../support/disk_image.ts";
+import { buildTinyGuest } from "../guest/build.ts";
 import { kvmTest } from "../support/kvm.ts";
 
 const GIB = 2 ** 30;
@@ -27,7 +28,6 @@ kvmTest(
 kvmTest("--cmdline-only leaves the user's words and the device words", async () => {
   using directory = new DiskDirectory();
   const disk = directory.empty("only.img", 8192);
-  const { buildTinyGuest } = await import("../guest/build.ts");
   const args = ["-k", await buildTinyGuest(), "--disk", disk, "--cmdline-only", "test=blk-info"];
   const { code, stdout } = await runCli(["run", ...args]);
   assertEquals(code, 0);

@@ -9,7 +9,7 @@ import type { MachineConfig } from "../../src/machine/config.ts";
 import { Machine, MachineError } from "../../src/machine/machine.ts";
 import { blockSum, DiskDirectory } from "../support/disk_image.ts";
 import { type HostState, hostState } from "../support/host_state.ts";
-import { delay, kvmTest, runTiny, tinyConfig, tinyReport, until } from "../support/kvm.ts";
+import { delay, kvmTest, runTiny, tinyConfig, tinyReport } from "../support/kvm.ts";
 
 const CYCLES = 200;
 const WARM_UP = 10;
@@ -20,13 +20,16 @@ const MAPPING_MARGIN = 40;
 /** Deno's thread pools may grow by a thread late; a leaked machine leaves two. */
 const THREAD_MARGIN = 4;
 
-/** Counts once threads that were told to end have done so. */
-async function settled(threads: number): Promise<HostState> {
-  await until("ended threads are gone", () => hostState().threads <= threads, 3000).catch(() => {});
+/** Threads that were told to end take a moment. */
+const SETTLE_MS = 300;
+
+async function settledState(): Promise<HostState> {
+  await delay(SETTLE_MS);
   return hostState();
 }
 
 function assertNothingLeft(before: HostState, after: HostState): void {
+  if (Deno.env.get("DBG")) console.log(before, after);
   assertEquals(after.fds, before.fds, "open descriptors");
   assertLessOrEqual(after.threads, before.threads + THREAD_MARGIN, "threads");
   assertLessOrEqual(after.mappings, before.mappings + MAPPING_MARGIN, "mappings");
@@ -49,12 +52,12 @@ kvmTest(`${CYCLES} machines booted and ended leave nothing behind`, async () => 
   const config = await busyConfig(directory.random("disk.img", 2 ** 20, 3), "test=blk-sum");
   let before = hostState();
   for (let i = 0; i < CYCLES; i++) {
-    if (i === WARM_UP) before = await settled(0);
+    if (i === WARM_UP) before = await settledState();
     await using machine = await Machine.create(config);
     machine.start();
     assertEquals((await machine.exited).status, 0);
   }
-  assertNothingLeft(before, await settled(before.threads));
+  assertNothingLeft(before, await settledState());
 }, { limitMs: 180_000 });
 
 kvmTest("machines stopped while they run leave nothing behind", async () => {
@@ -62,14 +65,14 @@ kvmTest("machines stopped while they run leave nothing behind", async () => {
   const config = await busyConfig(directory.random("disk.img", 2 ** 20, 3), "test=idle end=spin");
   let before = hostState();
   for (let i = 0; i < 15; i++) {
-    if (i === 5) before = await settled(0);
+    if (i === 5) before = await settledState();
     await using machine = await Machine.create({ ...config, vcpus: 2 });
     machine.start();
     await delay(5 * (i % 3)); // also right after the start
     const { reason, status } = await machine.stop();
     assertEquals({ reason, status }, { reason: "stopped", status: undefined });
   }
-  assertNothingLeft(before, await settled(before.threads));
+  assertNothingLeft(before, await settledState());
 });
 
 kvmTest("a machine that is made and never started leaves nothing behind", async () => {
@@ -77,11 +80,11 @@ kvmTest("a machine that is made and never started leaves nothing behind", async 
   const config = await busyConfig(directory.random("disk.img", 2 ** 20, 3), "test=idle");
   let before = hostState();
   for (let i = 0; i < 10; i++) {
-    if (i === 3) before = await settled(0);
+    if (i === 3) before = await settledState();
     await using machine = await Machine.create(config);
     if (i % 2 === 0) assertEquals((await machine.stop()).reason, "stopped");
   }
-  assertNothingLeft(before, await settled(before.threads));
+  assertNothingLeft(before, await settledState());
 });
 
 const FAILURES = [
@@ -103,11 +106,11 @@ for (const failure of FAILURES) {
     const options = "kvmDevice" in failure ? { kvmDevice: failure.kvmDevice } : {};
     let before = hostState();
     for (let i = 0; i < 8; i++) {
-      if (i === 3) before = await settled(0);
+      if (i === 3) before = await settledState();
       const error = await assertRejects(() => Machine.create(config, options), Error);
       assertEquals((error as { code?: unknown }).code, failure.code);
     }
-    assertNothingLeft(before, await settled(before.threads));
+    assertNothingLeft(before, await settledState());
   });
 }
 

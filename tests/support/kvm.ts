@@ -6,6 +6,7 @@ import type { DeviceConfig } from "../../devices/mod.ts";
 import type { ConsoleConfigMode, Discovery, MachineConfig } from "../../src/machine/config.ts";
 import type { MachineExit } from "../../src/machine/exit.ts";
 import { Machine, type MachineEvents } from "../../src/machine/machine.ts";
+import { type BuildProgress, ensureKernel, ensureRootImage } from "../../src/guest/mod.ts";
 import { buildTinyGuest } from "../guest/build.ts";
 
 const KVM = "/dev/kvm";
@@ -124,4 +125,23 @@ export async function tinyReport(
   } finally {
     Deno.removeSync(path);
   }
+}
+
+/** What a boot of the default guest may take, and on the first call of a machine's life its build. */
+const LINUX_LIMIT_MS = 20 * 60_000;
+
+/** A test with the default guest, which is built first where the cache has none. */
+export function linuxTest(name: string, work: () => Promise<void>): void {
+  const withGuest = async () => {
+    await ensureDefaultGuest();
+    await work();
+  };
+  kvmTest(name, withGuest, { limitMs: LINUX_LIMIT_MS });
+}
+
+async function ensureDefaultGuest(): Promise<void> {
+  const stage = (name: string) => console.log(`default guest: ${name}`);
+  const progress: BuildProgress = { stage, fraction() {} };
+  await ensureKernel({ progress });
+  await ensureRootImage({ progress });
 }

@@ -1,0 +1,87 @@
+/** The default guest at the command line: its shell, its commands' statuses, its consoles, its deaths. */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../src/std/assert.ts";
+import { type CliResult, runCli } from "../support/cli_process.ts";
+import { DiskDirectory } from "../support/disk_image.ts";
+import { linuxTest } from "../support/kvm.ts";
+
+/** A boot takes 6 to 12 s where KVM emulates ring 0. */
+const BOOT_MS = 150_000;
+
+function boot(args: readonly string[], stdin = ""): Promise<CliResult> {
+  return runCli(["run", ...args], { stdin, limitMs: BOOT_MS });
+}
+
+linuxTest(
+  "commands piped into the shell print on stdout, nothing else does, and poweroff is 0",
+  async () => {
+    const { code, stdout, stderr } = await boot(
+      [],
+      "uname -a\ncat /proc/partitions\npoweroff -f\n",
+    );
+    assertEquals({ code, stderr }, { code: 0, stderr: "" }, stdout);
+    assertMatch(stdout, /^Linux in dinovisor: /);
+    assertMatch(stdout, /^Linux \S+ 6\.1\.\S+ .*x86_64 GNU\/Linux\r$/m);
+    assertMatch(stdout, /^ 254 +0 +\d+ vda\r$/m);
+    // Each command once: nobody but the guest's terminal echoes.
+    assertEquals(stdout.split("cat /proc/partitions").length, 2, stdout);
+    assert(!/\[ *\d+\.\d+\]/.test(stdout), `kernel messages on stdout:\n${stdout}`);
+  },
+);
+
+linuxTest(
+  "on the serial console the end of stdin ends the shell, and the machine with 0",
+  async () => {
+    const { code, stdout, stderr } = await boot(["--console", "serial"], "echo $((6*7))-$(tty)\n");
+    assertEquals({ code, stderr }, { code: 0, stderr: "" }, stdout);
+    assertStringIncludes(stdout, "42-/dev/ttyS0");
+  },
+);
+
+linuxTest("on the virtio console a shell runs, and a reboot ends the run with 0", async () => {
+  using directory = new DiskDirectory();
+  const report = `${directory.path}/report.json`;
+  const { code, stdout, stderr } = await boot(
+    ["--console", "virtio", "--report", report],
+    "echo $((6*7))-$(tty)\nreboot -f\n",
+  );
+  assertEquals({ code, stderr }, { code: 0, stderr: "" }, stdout);
+  assertStringIncludes(stdout, "42-/dev/hvc0");
+  assertEquals(JSON.parse(Deno.readTextFileSync(report)).reason, "reboot");
+});
+
+linuxTest("a command's output is byte for byte on stdout, and its status ours", async () => {
+  const script = `printf 'a\\n\\tb\\033\\r\\0end'; echo problem >&2; exit 3`;
+  const { code, stdout, stderr } = await boot(["--", "sh", "-c", script]);
+  // The guest has one console: what its commands write to stderr is there as well.
+  assertEquals({ code, stdout, stderr }, {
+    code: 3,
+    stdout: "a\n\tb\x1b\r\0endproblem\n",
+    stderr: "",
+  });
+});
+
+linuxTest(
+  "found by the device tree alone, the root is mounted; a command killed by a signal is 137",
+  async () => {
+    const script =
+      "cat /proc/cmdline; ls -d /proc/device-tree/virtio_mmio*; grep ' / ' /proc/mounts; kill -9 $$";
+    const { code, stdout } = await boot(["--discovery", "fdt", "--", "sh", "-c", script]);
+    assertEquals(code, 137, stdout);
+    const [cmdline = "", ...rest] = stdout.split("\n");
+    assert(!cmdline.includes("virtio_mmio.device"), cmdline);
+    assertEquals(
+      rest.filter((line) => line.startsWith("/proc/device-tree/virtio_mmio@")).length,
+      2,
+    );
+    assertMatch(stdout, /^\/dev\/root \/ ext2 ro/m);
+  },
+);
+
+linuxTest("a kernel panic is 255, with the kernel's words in the error", async () => {
+  const { code, stdout, stderr } = await boot(["--cmdline", "init=/bin/false"]);
+  assertEquals(code, 255, stdout);
+  assertMatch(
+    stderr,
+    /^error: guest kernel panicked: Attempted to kill init! exitcode=0x00000100 \[GUEST_PANIC\]\n/,
+  );
+});
