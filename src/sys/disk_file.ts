@@ -39,7 +39,7 @@ export class DiskFile implements Disposable {
     this.#fd = openFile(path, (readOnly ? O_RDONLY : O_RDWR) | (direct ? O_DIRECT : 0));
     try {
       this.#lock(path, readOnly);
-      const stat = Deno.statSync(path);
+      const stat = Deno.statSync(`/proc/self/fd/${this.fd}`); // of what was opened, whatever the path is now
       if (stat.isBlockDevice === true) {
         this.bytes = this.#deviceNumber(BLKGETSIZE64, 8);
         this.logicalBlockBytes = this.#deviceNumber(BLKSSZGET, 4);
