@@ -132,7 +132,14 @@ export class UringBackend implements BlockBackend, Watcher {
       const zeroing = this.#zeroings[c.token];
       this.#zeroings[c.token] = undefined;
       if (c.result === -EOPNOTSUPP && zeroing !== undefined) {
-        this.#push(IORING_OP_FALLOCATE, zeroing.offset, zeroing.length, zeroing.otherwise, 0, c.token);
+        this.#push(
+          IORING_OP_FALLOCATE,
+          zeroing.offset,
+          zeroing.length,
+          zeroing.otherwise,
+          0,
+          c.token,
+        );
         continue;
       }
       this.#events?.completed(c.token, c.result);

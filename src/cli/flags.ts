@@ -137,7 +137,7 @@ export const FLAGS: readonly Flag[] = [
   {
     name: "disk",
     value: blockKind.syntax,
-    help: "disk image or block device; with the default guest, /dev/vdb is the first",
+    help: "disk image or block device; the default guest has /dev/vda already",
     repeat: true,
     commands: ["run"],
     offers: "files",

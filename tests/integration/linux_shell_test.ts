@@ -1,6 +1,6 @@
 /** The default guest at the command line: its shell, its commands' statuses, its consoles, its deaths. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../src/std/assert.ts";
-import { type CliResult, runCli } from "../support/cli_process.ts";
+import { CliProcess, type CliResult, runCli } from "../support/cli_process.ts";
 import { DiskDirectory } from "../support/disk_image.ts";
 import { linuxTest } from "../support/kvm.ts";
 
@@ -31,7 +31,10 @@ linuxTest(
 linuxTest(
   "on the serial console the end of stdin ends the shell, and the machine with 0",
   async () => {
-    const { code, stdout, stderr } = await boot(["--console", "serial"], "echo $((6*7))-$(tty)\n");
+    const { code, stdout, stderr } = await boot(
+      ["--console", "serial", "--timeout", "60s"],
+      "echo $((6*7))-$(tty)\n",
+    );
     assertEquals({ code, stderr }, { code: 0, stderr: "" }, stdout);
     assertStringIncludes(stdout, "42-/dev/ttyS0");
   },
@@ -47,6 +50,16 @@ linuxTest("on the virtio console a shell runs, and a reboot ends the run with 0"
   assertEquals({ code, stderr }, { code: 0, stderr: "" }, stdout);
   assertStringIncludes(stdout, "42-/dev/hvc0");
   assertEquals(JSON.parse(Deno.readTextFileSync(report)).reason, "reboot");
+});
+
+linuxTest("a command that reads stdin to its end gets all of it, and the end", async () => {
+  const args = ["run", "--timeout", "60s", "--", "sh", "-c", "echo ready; wc -c"];
+  await using cli = CliProcess.spawn(args, { stdin: "open", limitMs: BOOT_MS });
+  await cli.waitFor("ready\n", { ms: BOOT_MS });
+  await cli.write(`${"x".repeat(999)}\n`);
+  await cli.closeStdin();
+  const { code, stdout } = await cli.ended;
+  assertEquals({ code, stdout }, { code: 0, stdout: "ready\n1000\n" });
 });
 
 linuxTest("a command's output is byte for byte on stdout, and its status ours", async () => {
