@@ -2,7 +2,10 @@
  * The user's terminal: raw while a console is attached, and always put back, whichever way the process ends.
  * The bytes themselves are read and written by the I/O worker; the escape key is found there too.
  */
+import { rawModes, setTtyModes, type TtyModes, ttyModes } from "../sys/tty.ts";
 import { setRawLines } from "./output.ts";
+
+const STDIN = 0;
 
 const FALLBACK_SIZE = { columns: 80, rows: 24 };
 
@@ -16,7 +19,8 @@ export const ESCAPE_HELP = [
   "  Ctrl-]  send Ctrl-] to the guest",
 ].join("\n");
 
-let raw = false;
+/** What the terminal was before it became raw; undefined while it is not. */
+let modesBefore: TtyModes | undefined;
 
 /** Whether stdin is a terminal, and how big its window is. */
 export function terminalState(): { isTty: boolean; columns: number; rows: number } {
@@ -36,7 +40,7 @@ export function windowSize(): { columns: number; rows: number } {
 /** Hands every key to the guest until disposed. Does nothing when stdin is no terminal. */
 export function enterRawMode(): Disposable {
   if (!Deno.stdin.isTerminal()) return { [Symbol.dispose]() {} };
-  setRaw(true);
+  setRaw();
   addEventListener("unload", restoreTerminal);
   // After Ctrl-Z from outside and `fg`, the shell has put the terminal back to its own settings.
   Deno.addSignalListener("SIGCONT", reenter);
@@ -51,7 +55,10 @@ export function enterRawMode(): Disposable {
 
 /** Puts the terminal back if it is raw; safe at any time, any number of times. */
 export function restoreTerminal(): void {
-  if (raw) setRaw(false);
+  if (modesBefore === undefined) return;
+  setTtyModes(STDIN, modesBefore); // it fails only when the terminal is gone (SIGHUP)
+  modesBefore = undefined;
+  setRawLines(false);
 }
 
 /** Calls `resized` whenever the window's size changes, until disposed. */
@@ -65,15 +72,13 @@ export function watchWindow(resized: (columns: number, rows: number) => void): D
 }
 
 function reenter(): void {
-  if (raw) setRaw(true);
+  if (modesBefore !== undefined) setRaw();
 }
 
-function setRaw(wanted: boolean): void {
-  try {
-    Deno.stdin.setRaw(wanted);
-  } catch {
-    // The terminal is gone (SIGHUP): nothing to put back.
-  }
-  raw = wanted;
-  setRawLines(wanted);
+function setRaw(): void {
+  const modes = ttyModes(STDIN);
+  if (modes === undefined) return;
+  modesBefore = modes;
+  setTtyModes(STDIN, rawModes(modes));
+  setRawLines(true);
 }

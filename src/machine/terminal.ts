@@ -18,6 +18,8 @@ const END_OF_TRANSMISSION = 0x04;
  * or for this long after the driver came up when the guest is silent.
  */
 const SETTLE_MS = 1000;
+const REPEAT_END_MS = 1000;
+const LOOK_MS = 100;
 const NEWLINE = 0x0a;
 const STDIN = 0;
 const STDOUT = 1;
@@ -166,8 +168,24 @@ export class Terminal {
     this.#pendingStart = 0;
     this.#pendingEnd = 0;
     if (this.#lastByte !== NEWLINE) this.#pending[this.#pendingEnd++] = NEWLINE;
+    this.#typeEnd(REPEAT_END_MS);
+  }
+
+  /**
+   * Types Ctrl-D, and again `repeatMs` after the guest has taken it, then less and less often: a line discipline
+   * that is in line mode at that moment keeps the first as a mark, which is lost when a shell switches it to raw
+   * mode for its prompt.
+   */
+  #typeEnd(repeatMs: number): void {
     this.#pending[this.#pendingEnd++] = END_OF_TRANSMISSION;
     this.#tell((channel) => channel.readable());
+    const look = () => {
+      const isTaken = this.#pendingStart === this.#pendingEnd;
+      if (!isTaken) return this.#loop.timer(LOOK_MS, { ready: look });
+      this.#pendingStart = this.#pendingEnd = 0;
+      return this.#loop.timer(repeatMs, { ready: () => this.#typeEnd(2 * repeatMs) });
+    };
+    look();
   }
 
   /** Whether all output has reached stdout. */

@@ -56,6 +56,12 @@ const SYMBOLS = {
   pthread_sigmask: { parameters: ["i32", "buffer", "pointer"], result: "i32" },
   // int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
   sigtimedwait: { parameters: ["buffer", "pointer", "buffer"], result: "i32" },
+  // int tcgetattr(int fd, struct termios *termios_p);
+  tcgetattr: { parameters: ["i32", "buffer"], result: "i32" },
+  // int tcsetattr(int fd, int optional_actions, const struct termios *termios_p);
+  tcsetattr: { parameters: ["i32", "i32", "buffer"], result: "i32" },
+  // void cfmakeraw(struct termios *termios_p);
+  cfmakeraw: { parameters: ["buffer"], result: "void" },
   // long syscall(long number, ...); for io_uring, which libc does not wrap
   syscall_setup: { name: "syscall", parameters: ["i32", "u32", "buffer"], result: "i32" },
   syscall_enter: {
