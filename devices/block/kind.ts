@@ -11,9 +11,13 @@ import { SECTOR_BYTES, VIRTIO_BLK_ID_BYTES } from "./abi.ts";
 import { BlockDevice } from "./device.ts";
 import { openFileBackend } from "./file_backend.ts";
 
+/** A disk. */
 export interface BlockConfig {
+  /** Tells the kinds of devices apart. */
   readonly kind: "block";
+  /** A raw image or a block device. */
   readonly path: string;
+  /** The guest may not write; others may read it at the same time. */
   readonly readOnly: boolean;
   /** O_DIRECT: past the host's page cache. */
   readonly direct: boolean;

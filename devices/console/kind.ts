@@ -13,18 +13,25 @@ import { ConsoleDevice } from "./device.ts";
 /** Linux numbers ports in one 32-bit config field; more than this per machine is a mistake. */
 const MAX_PORTS = 31;
 
+/** One byte stream between guest and host. */
 export interface ConsolePortConfig {
   /** /dev/virtio-ports/NAME in a Linux guest. A name makes the console a MULTIPORT one. */
   readonly name?: string;
   /** A console (hvc) for the guest, rather than a character device. Port 0 of a nameless console is one. */
   readonly console?: boolean;
+  /** The host's end. */
   readonly channel: ChannelConfig;
 }
 
+/** A virtio console with one or more ports. */
 export interface ConsoleConfig {
+  /** Tells the kinds of devices apart. */
   readonly kind: "console";
+  /** Port 0 first. */
   readonly ports: readonly ConsolePortConfig[];
+  /** The window at the start, in characters; 80 by 24 when left out. */
   readonly columns?: number;
+  /** See `columns`. */
   readonly rows?: number;
 }
 

@@ -17,16 +17,21 @@ export interface ImageSource {
 
 /** A piece of guest RAM, in bytes. */
 export interface RamRange {
+  /** Guest-physical address. */
   readonly base: number;
+  /** Bytes. */
   readonly size: number;
 }
 
 /** Where one device sits: what the renderers of device tree and command line need to know of it. */
 export interface DeviceSlot {
+  /** For people and device trees: `block0`. */
   readonly name: string;
   /** `virtio-mmio` is rendered into device trees and command lines; other kinds are found by their fixed place. */
   readonly kind: "virtio-mmio" | "platform" | "serial" | "keyboard" | "rtc" | "exit";
+  /** Memory or I/O ports. */
   readonly space: "mmio" | "pio";
+  /** Address or first port. */
   readonly base: number;
   /** Bytes. */
   readonly size: number;

@@ -14,9 +14,11 @@ export type ConsoleConfigMode =
   | { readonly mode: "file"; readonly path: string }
   | { readonly mode: "off" };
 
+/** What boots. */
 export interface KernelConfig {
   /** Path of an ELF kernel or a bzImage. */
   readonly image: string;
+  /** Path of an initial RAM disk, compressed or not. */
   readonly initrd?: string;
   /** Words added after the default ones. */
   readonly cmdline?: string;
@@ -24,12 +26,17 @@ export interface KernelConfig {
   readonly cmdlineOnly?: string;
 }
 
+/** A whole machine. `checkConfig` says what is wrong with one. */
 export interface MachineConfig {
+  /** What boots. */
   readonly kernel: KernelConfig;
   /** RAM in MiB. */
   readonly memoryMib: number;
+  /** Virtual processors. */
   readonly vcpus: number;
+  /** How the guest learns where its devices are. */
   readonly discovery: Discovery;
+  /** Where the guest's console goes. */
   readonly console: ConsoleConfigMode;
   /** virtio devices in the order the guest finds them; the console of `console` comes after them. */
   readonly devices: readonly DeviceConfig[];

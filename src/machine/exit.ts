@@ -20,12 +20,15 @@ export type ExitReason =
   /** A thread of the monitor died: our fault. */
   | "internal-error";
 
+/** How a machine ended. */
 export interface MachineExit {
+  /** Why. */
   readonly reason: ExitReason;
   /** `exit-register` only: the byte. */
   readonly status?: number;
   /** What is known beyond the reason, for people. */
   readonly detail?: string;
+  /** What to do about it, for people. */
   readonly hint?: string;
   /** From `start` to the guest's first instruction, in milliseconds. */
   readonly bootMs?: number;

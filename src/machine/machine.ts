@@ -46,7 +46,9 @@ const LEAVE_MS = 1000;
 
 /** A machine could not be made, or one of its threads failed to come up. */
 export class MachineError extends Error {
+  /** Its class, for people. */
   override readonly name = "MachineError";
+  /** `code` is stable, for scripts; `hint` says what to do. */
   constructor(message: string, readonly code: string, readonly hint?: string) {
     super(message);
   }
@@ -66,13 +68,19 @@ export interface MachineEvents {
 
 /** What a machine's console is connected to. */
 export interface TerminalSize {
+  /** Whether a person types there: the escape key counts then. */
   readonly isTty: boolean;
+  /** Characters. */
   readonly columns: number;
+  /** Characters. */
   readonly rows: number;
 }
 
+/** What a machine is connected to, beside its configuration. */
 export interface MachineOptions {
+  /** The terminal behind stdin and stdout; 80 by 24 and no tty when left out. */
   readonly terminal?: TerminalSize;
+  /** Whom to tell what happens. */
   readonly events?: MachineEvents;
   /** The device to open instead of /dev/kvm. */
   readonly kvmDevice?: string;
@@ -89,7 +97,9 @@ interface VcpuHandle {
   done: boolean;
 }
 
+/** One virtual machine, from `create` to `exited`. */
 export class Machine implements AsyncDisposable {
+  /** What it was built from. */
   readonly plan: MachinePlan;
   readonly #events: MachineEvents;
   readonly #block: ControlBlock;
@@ -375,6 +385,7 @@ export class Machine implements AsyncDisposable {
     this.#resources.dispose();
   }
 
+  /** Stops it and waits until nothing is left of it. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }

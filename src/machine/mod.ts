@@ -3,8 +3,22 @@
  * @module
  */
 export type { ConsoleConfigMode, Discovery, KernelConfig, MachineConfig } from "./config.ts";
+export type {
+  BlockConfig,
+  ConsoleConfig,
+  ConsolePortConfig,
+  DeviceConfig,
+} from "../../devices/mod.ts";
+export type { DeviceSlot, RamRange } from "../arch/types.ts";
+export type { ChannelConfig, Problem } from "../virtio/device_kind.ts";
 export { LIMITS } from "./config.ts";
 export type { ExitReason, MachineExit } from "./exit.ts";
 export { checkConfig } from "./check.ts";
-export { type MachinePlan, planMachine } from "./plan.ts";
-export { Machine, MachineError, type MachineEvents } from "./machine.ts";
+export { type MachinePlan, planMachine, type PlannedDevice } from "./plan.ts";
+export {
+  Machine,
+  MachineError,
+  type MachineEvents,
+  type MachineOptions,
+  type TerminalSize,
+} from "./machine.ts";

@@ -10,21 +10,29 @@ import type { Discovery, MachineConfig } from "./config.ts";
 
 /** One virtio device and its place. */
 export interface PlannedDevice {
+  /** As the user wrote it. */
   readonly config: DeviceConfig;
+  /** Address window and interrupt line. */
   readonly slot: DeviceSlot;
 }
 
+/** Everything decided before KVM is touched; JSON. */
 export interface MachinePlan {
+  /** As `Deno.build.arch` spells it. */
   readonly architecture: string;
+  /** What was planned for. */
   readonly config: MachineConfig;
+  /** Guest-physical RAM, in bytes. */
   readonly ram: readonly RamRange[];
   /** Devices at fixed places: serial port, keyboard controller, clock, exit register. */
   readonly fixed: readonly DeviceSlot[];
+  /** The virtio devices, in the order the guest finds them. */
   readonly devices: readonly PlannedDevice[];
   /** Where serial output goes. */
   readonly serial: ChannelConfig;
   /** How the guest is told about `devices`; never more than one way. */
   readonly discovery: Exclude<Discovery, "auto">;
+  /** The kernel's command line, device words included. */
   readonly cmdline: string;
 }
 

@@ -14,6 +14,7 @@ export interface Problem {
   readonly code: string;
   /** Sentence case, action first, values quoted, no full stop. */
   readonly message: string;
+  /** What to do about it. */
   readonly hint?: string;
 }
 
