@@ -73,10 +73,11 @@ export const blockKind: DeviceKind<BlockConfig> = {
         `make it one: truncate -s ${Math.max(1, Math.ceil(stat.size / 2 ** 20))}M "${path}"`,
       );
     }
-    if (!config.readOnly && !canWrite(path)) {
+    const refusal = config.readOnly ? undefined : writeRefusal(path);
+    if (refusal !== undefined) {
       complain(
         "DISK_WRITE_PROTECTED",
-        `Cannot write disk "${path}": permission denied`,
+        `Cannot write disk "${path}": ${refusal}`,
         `attach it read-only with --disk ${path},ro, or change its permissions`,
       );
     }
@@ -148,12 +149,13 @@ function statOrComplain(path: string, complain: Complain): Deno.FileInfo | undef
   return stat;
 }
 
-function canWrite(path: string): boolean {
+/** Why `path` cannot be opened for writing, in words. */
+function writeRefusal(path: string): string | undefined {
   try {
     Deno.openSync(path, { read: true, write: true }).close();
-    return true;
-  } catch {
-    return false;
+    return undefined;
+  } catch (error) {
+    return words(error);
   }
 }
 

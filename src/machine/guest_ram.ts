@@ -8,7 +8,7 @@ import { bytesAt, Mapping } from "../sys/mmap.ts";
 /** Maps RAM for `ranges` in one piece; the pieces of the guest's map lie in it one after the other. */
 export function mapRam(ranges: readonly RamRange[]): { mapping: Mapping; layout: MemoryLayout } {
   const size = ranges.reduce((sum, range) => sum + range.size, 0);
-  const mapping = Mapping.anonymous(size, "guest RAM");
+  const mapping = Mapping.huge(size, "guest RAM");
   let hostAddress = mapping.address;
   const regions = ranges.map((range) => {
     const region = { base: range.base, size: range.size, hostAddress };

@@ -34,6 +34,8 @@ const SYMBOLS = {
   mmap: { parameters: ["usize", "usize", "i32", "i32", "i32", "i64"], result: "usize" },
   // int munmap(void *addr, size_t length);
   munmap: { parameters: ["usize", "usize"], result: "i32" },
+  // int madvise(void *addr, size_t length, int advice);
+  madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
   // int memfd_create(const char *name, unsigned int flags);
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
   // int ftruncate(int fd, off_t length);

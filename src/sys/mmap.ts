@@ -1,5 +1,6 @@
 /** Memory mappings with one owner each: guest RAM, kvm_run pages, io_uring rings. */
 import {
+  MADV_HUGEPAGE,
   MAP_ANONYMOUS,
   MAP_NORESERVE,
   MAP_PRIVATE,
@@ -13,6 +14,7 @@ import { cString, errno, libc } from "./libc.ts";
 import { check, SysError } from "./sys_error.ts";
 
 const MAP_FAILED = 2n ** 64n - 1n;
+const HUGE_PAGE = 2 ** 21;
 let live = 0;
 
 /** How many mappings of this isolate are open. */
@@ -54,6 +56,27 @@ export class Mapping implements Disposable {
     return Mapping.#map(size, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, what);
   }
 
+  /**
+   * The same at an address where huge pages can begin, and asking for them: guest RAM is touched by the processor
+   * through two sets of page tables and pinned page by page for O_DIRECT, both far cheaper in 2 MiB pieces.
+   */
+  static huge(size: number, what: string): Mapping {
+    const loose = Mapping.#map(
+      size + HUGE_PAGE,
+      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+      -1,
+      0,
+      what,
+    );
+    const address = Math.ceil(loose.address / HUGE_PAGE) * HUGE_PAGE;
+    unmap(loose.address, address - loose.address);
+    unmap(address + size, loose.address + HUGE_PAGE - address);
+    live--; // the loose one is no more; what is left of it is the new one
+    const mapping = new Mapping(address, size);
+    libc().madvise(BigInt(address), BigInt(size), MADV_HUGEPAGE); // refused where the kernel has none: then without
+    return mapping;
+  }
+
   /** `size` bytes of `fd` from `offset`, shared with the kernel or other processes. */
   static shared(fd: FdNumber, size: number, offset: number, what: string): Mapping {
     return Mapping.#map(size, MAP_SHARED | MAP_NORESERVE, fd, offset, what);
@@ -68,12 +91,16 @@ export class Mapping implements Disposable {
     if (!this.#open) return;
     this.#open = false;
     live--;
-    check(libc().munmap(BigInt(this.address), BigInt(this.size)), "munmap");
+    unmap(this.address, this.size);
   }
 
   [Symbol.dispose](): void {
     this.unmap();
   }
+}
+
+function unmap(address: number, size: number): void {
+  if (size > 0) check(libc().munmap(BigInt(address), BigInt(size)), "munmap");
 }
 
 /** An anonymous file of `size` bytes in memory, to be mapped here and handed to another process. */

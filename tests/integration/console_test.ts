@@ -55,6 +55,17 @@ kvmTest("a flood waits for a reader who stalled, without loss", async () => {
   assertFlood(stdoutBytes, FLOOD_BYTES);
 });
 
+kvmTest("what a guest wrote before it ended still goes to a slow reader", async () => {
+  const bytes = 110_000; // 64 KiB in the pipe, the rest in our buffer
+  const args = await tinyArgs(`test=console-flood bytes=${bytes}`);
+  await using cli = CliProcess.spawn(args, { stalled: true });
+  await delay(700); // the guest has ended, and our patience with the reader has not
+  cli.readStdout();
+  const { code, stdoutBytes } = await cli.ended;
+  assertEquals(code, 0);
+  assertFlood(stdoutBytes, bytes);
+});
+
 kvmTest("a machine whose output nobody takes can still be stopped", async () => {
   const args = await tinyArgs(`test=console-flood bytes=${FLOOD_BYTES}`);
   await using cli = CliProcess.spawn(args, { stalled: true });
