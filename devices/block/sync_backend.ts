@@ -2,76 +2,42 @@
  * A disk by plain system calls, for hosts where io_uring is disabled (kernel.io_uring_disabled, seccomp). Each
  * call blocks the I/O thread for as long as the disk takes: correct, and slower for everybody.
  */
-import {
-  FALLOC_FL_KEEP_SIZE,
-  FALLOC_FL_PUNCH_HOLE,
-  FALLOC_FL_ZERO_RANGE,
-  RWF_DSYNC,
-} from "../../src/abi/linux.ts";
-import {
-  allocate,
-  type DiskFile,
-  readVectors,
-  syncData,
-  writeVectors,
-} from "../../src/sys/disk_file.ts";
+import { RWF_DSYNC } from "../../src/abi/linux.ts";
+import { allocate, readVectors, syncData, writeVectors } from "../../src/sys/disk_file.ts";
 import type { IovecList } from "../../src/virtio/iovec_list.ts";
-import { SECTOR_BYTES } from "./abi.ts";
 import type { BlockBackend, BlockEvents } from "./backend.ts";
+import { DiskBackend, EOPNOTSUPP, PUNCH, zeroingModes } from "./disk_backend.ts";
 
-const EOPNOTSUPP = 95;
-const PUNCH = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-const ZERO = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
-
-export class SyncBackend implements BlockBackend {
-  readonly sectors: number;
-  readonly readOnly: boolean;
-  readonly logicalBlockBytes: number;
-  readonly physicalBlockBytes: number;
-  readonly canDiscard: boolean;
-  readonly canWriteZeroes: boolean;
-  readonly #file: DiskFile;
+export class SyncBackend extends DiskBackend implements BlockBackend {
   #events: BlockEvents | undefined;
   /** Results not yet delivered: tag, result, tag, result... */
   #done: number[] = [];
-
-  /** Takes over `file`. */
-  constructor(file: DiskFile, readOnly: boolean) {
-    this.#file = file;
-    this.sectors = Math.floor(file.bytes / SECTOR_BYTES);
-    this.readOnly = readOnly;
-    this.logicalBlockBytes = file.logicalBlockBytes;
-    this.physicalBlockBytes = file.physicalBlockBytes;
-    this.canDiscard = file.canPunch;
-    this.canWriteZeroes = file.canPunch;
-  }
 
   attach(events: BlockEvents): void {
     this.#events = events;
   }
 
   read(tag: number, into: IovecList, offset: number): void {
-    this.#done.push(tag, readVectors(this.#file.fd, into.words, into.count, offset));
+    this.#done.push(tag, readVectors(this.file.fd, into.words, into.count, offset));
   }
 
   write(tag: number, from: IovecList, offset: number, durable: boolean): void {
     const flags = durable ? RWF_DSYNC : 0;
-    this.#done.push(tag, writeVectors(this.#file.fd, from.words, from.count, offset, flags));
+    this.#done.push(tag, writeVectors(this.file.fd, from.words, from.count, offset, flags));
   }
 
   flush(tag: number): void {
-    this.#done.push(tag, syncData(this.#file.fd));
+    this.#done.push(tag, syncData(this.file.fd));
   }
 
   discard(tag: number, offset: number, length: number): void {
-    this.#done.push(tag, allocate(this.#file.fd, PUNCH, offset, length));
+    this.#done.push(tag, allocate(this.file.fd, PUNCH, offset, length));
   }
 
   writeZeroes(tag: number, offset: number, length: number, mayUnmap: boolean): void {
-    let result = allocate(this.#file.fd, mayUnmap ? PUNCH : ZERO, offset, length);
-    if (result === -EOPNOTSUPP) {
-      result = allocate(this.#file.fd, mayUnmap ? ZERO : PUNCH, offset, length);
-    }
+    const { first, second } = zeroingModes(mayUnmap);
+    let result = allocate(this.file.fd, first, offset, length);
+    if (result === -EOPNOTSUPP) result = allocate(this.file.fd, second, offset, length);
     this.#done.push(tag, result);
   }
 
@@ -88,6 +54,6 @@ export class SyncBackend implements BlockBackend {
   }
 
   close(): void {
-    this.#file[Symbol.dispose]();
+    this.file[Symbol.dispose]();
   }
 }

@@ -4,9 +4,6 @@
  */
 import {
   EPOLLIN,
-  FALLOC_FL_KEEP_SIZE,
-  FALLOC_FL_PUNCH_HOLE,
-  FALLOC_FL_ZERO_RANGE,
   IORING_FSYNC_DATASYNC,
   IORING_OP_FALLOCATE,
   IORING_OP_FSYNC,
@@ -20,18 +17,13 @@ import { IoUring } from "../../src/sys/io_uring.ts";
 import { addressOf } from "../../src/sys/libc.ts";
 import { InvariantError } from "../../src/virtio/faults.ts";
 import type { IovecList } from "../../src/virtio/iovec_list.ts";
-import { SECTOR_BYTES } from "./abi.ts";
 import type { BlockBackend, BlockEvents } from "./backend.ts";
+import { DiskBackend, EOPNOTSUPP, PUNCH, zeroingModes } from "./disk_backend.ts";
 
 /** One operation per tag, and a device has at most this many tags (its queue's size). */
 const RING_ENTRIES = 256;
-const EOPNOTSUPP = 95;
 /** When the kernel is short of memory for requests: try again after this long. */
 const RETRY_MS = 1;
-
-/** How a range is made to read as zeroes: the better way first, the other when the file system lacks it. */
-const PUNCH = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-const ZERO = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
 
 /** A zeroing under way, kept for the second attempt. */
 interface Zeroing {
@@ -41,14 +33,7 @@ interface Zeroing {
   readonly otherwise: number;
 }
 
-export class UringBackend implements BlockBackend, Watcher {
-  readonly sectors: number;
-  readonly readOnly: boolean;
-  readonly logicalBlockBytes: number;
-  readonly physicalBlockBytes: number;
-  readonly canDiscard: boolean;
-  readonly canWriteZeroes: boolean;
-  readonly #file: DiskFile;
+export class UringBackend extends DiskBackend implements BlockBackend, Watcher {
   readonly #ring: IoUring;
   readonly #loop: EventLoop;
   readonly #watch: Watch;
@@ -58,15 +43,9 @@ export class UringBackend implements BlockBackend, Watcher {
 
   /** Takes over `file`. Throws SysError where io_uring is not available. */
   constructor(file: DiskFile, readOnly: boolean, loop: EventLoop) {
+    super(file, readOnly);
     this.#ring = new IoUring(RING_ENTRIES);
-    this.#file = file;
     this.#loop = loop;
-    this.sectors = Math.floor(file.bytes / SECTOR_BYTES);
-    this.readOnly = readOnly;
-    this.logicalBlockBytes = file.logicalBlockBytes;
-    this.physicalBlockBytes = file.physicalBlockBytes;
-    this.canDiscard = file.canPunch;
-    this.canWriteZeroes = file.canPunch;
     this.#watch = loop.watch(this.#ring.fd, EPOLLIN, this);
   }
 
@@ -92,8 +71,9 @@ export class UringBackend implements BlockBackend, Watcher {
   }
 
   writeZeroes(tag: number, offset: number, length: number, mayUnmap: boolean): void {
-    this.#zeroings[tag] = { offset, length, otherwise: mayUnmap ? ZERO : PUNCH };
-    this.#push(IORING_OP_FALLOCATE, offset, length, mayUnmap ? PUNCH : ZERO, 0, tag);
+    const { first, second } = zeroingModes(mayUnmap);
+    this.#zeroings[tag] = { offset, length, otherwise: second };
+    this.#push(IORING_OP_FALLOCATE, offset, length, first, 0, tag);
   }
 
   #push(
@@ -104,7 +84,7 @@ export class UringBackend implements BlockBackend, Watcher {
     flags: number,
     tag: number,
   ): void {
-    if (this.#ring.push(opcode, this.#file.fd, offset, address, length, flags, tag)) return;
+    if (this.#ring.push(opcode, this.file.fd, offset, address, length, flags, tag)) return;
     throw new InvariantError(
       "Cannot queue a disk request: more in flight than the ring has entries",
     );
@@ -152,7 +132,7 @@ export class UringBackend implements BlockBackend, Watcher {
     this.#retry?.[Symbol.dispose]();
     this.#watch[Symbol.dispose]();
     this.#ring[Symbol.dispose]();
-    this.#file[Symbol.dispose]();
+    this.file[Symbol.dispose]();
   }
 }
 

@@ -28,6 +28,12 @@ export const SERIAL_INPUT_STALLED = 10;
 export const SERIAL_INPUT_POLLED = 11;
 /** Line status reads since the last character was sent. vCPUs, under LOCK. */
 const STATUS_READS = 12;
+/** How often the receive interrupt has been switched on. Written by vCPUs, read by the I/O thread. */
+export const SERIAL_READER_RISES = 13;
+/** Bytes that came back in loop mode, in words of their own: the receive ring has one producer. Under LOCK. */
+const LOOP_COUNT = 14;
+const LOOP_FIRST = 16;
+const LOOP_SIZE = 16; // the FIFO of a 16550A
 export const SERIAL_IER = IER;
 
 export const IER_RECEIVED = 0x01;
@@ -127,23 +133,53 @@ export class SerialPort {
       this.#set(SERIAL_INPUT_POLLED, 1);
       this.#host.wake();
     }
-    return LSR_TRANSMITTER_EMPTY | (this.#receive.length > 0 ? LSR_DATA_READY : 0);
+    return LSR_TRANSMITTER_EMPTY | (this.#hasInput ? LSR_DATA_READY : 0);
+  }
+
+  get #hasInput(): boolean {
+    return this.#get(LOOP_COUNT) > 0 || this.#receive.length > 0;
   }
 
   #takeInput(): number {
+    if (this.#get(LOOP_COUNT) > 0) return this.#takeLooped();
     const byte = this.#receive.pop();
-    if (
-      this.#get(SERIAL_INPUT_STALLED) !== 0 && this.#receive.length * 2 <= this.#receive.capacity
-    ) {
-      this.#set(SERIAL_INPUT_STALLED, 0);
-      this.#host.wake();
-    }
+    this.#offerRoom();
     return byte === -1 ? 0 : byte;
+  }
+
+  #loop(value: number): void {
+    const count = this.#get(LOOP_COUNT);
+    if (count === LOOP_SIZE) return; // overrun: the byte is lost, as on the chip
+    this.#set(LOOP_FIRST + count, value);
+    this.#set(LOOP_COUNT, count + 1);
+    if ((this.#get(IER) & IER_RECEIVED) !== 0) this.#host.raise();
+  }
+
+  #takeLooped(): number {
+    const value = this.#get(LOOP_FIRST);
+    const count = this.#get(LOOP_COUNT) - 1;
+    for (let i = 0; i < count; i++) this.#set(LOOP_FIRST + i, this.#get(LOOP_FIRST + i + 1));
+    this.#set(LOOP_COUNT, count);
+    return value;
+  }
+
+  /** Tells the I/O thread, if it waits for room in the receive ring. */
+  #offerRoom(): void {
+    const isHalfEmpty = this.#receive.length * 2 <= this.#receive.capacity;
+    if (this.#get(SERIAL_INPUT_STALLED) === 0 || !isHalfEmpty) return;
+    this.#set(SERIAL_INPUT_STALLED, 0);
+    this.#host.wake();
+  }
+
+  #clearInput(): void {
+    this.#set(LOOP_COUNT, 0);
+    this.#receive.drop(this.#receive.length);
+    this.#offerRoom();
   }
 
   #identifyInterrupt(): number {
     const fifo = this.#get(FIFO_ON) !== 0 ? IIR_FIFO_ENABLED : 0;
-    if ((this.#get(IER) & IER_RECEIVED) !== 0 && this.#receive.length > 0) {
+    if ((this.#get(IER) & IER_RECEIVED) !== 0 && this.#hasInput) {
       return fifo | IIR_RECEIVED;
     }
     if ((this.#get(IER) & IER_THR_EMPTY) !== 0 && this.#get(THR_EMPTY_PENDING) !== 0) {
@@ -181,7 +217,7 @@ export class SerialPort {
         return this.#enableInterrupts(value & 0x0f);
       case 2:
         this.#set(FIFO_ON, value & FCR_ENABLE);
-        if ((value & FCR_CLEAR_RECEIVED) !== 0) this.#receive.drop(this.#receive.length);
+        if ((value & FCR_CLEAR_RECEIVED) !== 0) this.#clearInput();
         return;
       case 3:
         return this.#set(LCR, value);
@@ -200,19 +236,22 @@ export class SerialPort {
     const risen = value & ~before;
     if ((risen & IER_THR_EMPTY) !== 0) this.#set(THR_EMPTY_PENDING, 1); // the transmitter is always empty
     if (risen !== 0 && this.#interruptWaits()) this.#host.raise();
-    if ((risen & IER_RECEIVED) !== 0) this.#host.wake(); // the guest wants input now
+    if ((risen & IER_RECEIVED) !== 0) { // the guest may want input now
+      this.#set(SERIAL_READER_RISES, this.#get(SERIAL_READER_RISES) + 1);
+      this.#host.wake();
+    }
   }
 
   #interruptWaits(): boolean {
     const ier = this.#get(IER);
-    return ((ier & IER_RECEIVED) !== 0 && this.#receive.length > 0) ||
+    return ((ier & IER_RECEIVED) !== 0 && this.#hasInput) ||
       ((ier & IER_THR_EMPTY) !== 0 && this.#get(THR_EMPTY_PENDING) !== 0);
   }
 
   #transmitByte(value: number): void {
     this.#set(STATUS_READS, 0);
     if ((this.#get(MCR) & MCR_LOOP) !== 0) {
-      this.#receive.push(value);
+      this.#loop(value);
     } else {
       this.#send(value);
     }

@@ -9,6 +9,7 @@ import {
   SERIAL_INPUT_STALLED,
   SERIAL_OUTPUT_ANNOUNCED,
   SERIAL_OUTPUT_URGENT,
+  SERIAL_READER_RISES,
 } from "./serial.ts";
 
 /** Output that is not urgent (no newline yet) is gathered for this long: a prompt shows up at once for people. */
@@ -74,13 +75,20 @@ export class SerialHostSide implements ByteChannelEvents {
     if (this.#word(SERIAL_INPUT_POLLED) !== 0) {
       this.#wanted = true;
     } else if ((this.#word(SERIAL_IER) & IER_RECEIVED) !== 0) {
-      this.#probing ??= this.#loop.timer(WANTED_MS, { ready: () => this.#confirmReader() });
+      if (this.#probing === undefined) this.#probe();
     }
   }
 
-  #confirmReader(): void {
+  #probe(): void {
+    const rises = this.#word(SERIAL_READER_RISES);
+    this.#probing = this.#loop.timer(WANTED_MS, { ready: () => this.#confirmReader(rises) });
+  }
+
+  #confirmReader(rises: number): void {
     this.#probing = undefined;
     if ((this.#word(SERIAL_IER) & IER_RECEIVED) === 0) return;
+    // Switched off and on again meanwhile: several flashes are no reader either.
+    if (this.#word(SERIAL_READER_RISES) !== rises) return this.#probe();
     this.#wanted = true;
     this.readable();
   }

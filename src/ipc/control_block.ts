@@ -31,7 +31,7 @@ const VCPU_WORDS = 16;
 export const VCPU_STOP = 1;
 
 // Words of the serial port (devices/legacy/serial.ts).
-const SERIAL_WORDS = 16;
+const SERIAL_WORDS = 32;
 const SERIAL_TX_BYTES = 16384;
 const SERIAL_RX_BYTES = 1024;
 

@@ -66,6 +66,7 @@ export class MailboxCaller {
 /** Does what a vCPU asks; answers now or later by calling `MailboxServer.answer`. */
 export interface MailboxHandler {
   read(window: number, offset: number, size: number): number;
+  /** Calls `done` once, now or later; further calls are ignored. */
   write(window: number, offset: number, size: number, value: number, done: () => void): void;
 }
 
@@ -97,7 +98,10 @@ export class MailboxServer {
       }
       const value = (this.#words[base + VALUE] as number) >>> 0;
       this.#busy[id] = true;
+      let answered = false; // a second answer would be one to the vCPU's next request
       handler.write(window, offset, size, value, () => {
+        if (answered) return;
+        answered = true;
         this.#busy[id] = false;
         this.#answer(base, 0);
       });

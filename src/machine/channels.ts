@@ -3,7 +3,6 @@ import type { EventLoop } from "../loop/event_loop.ts";
 import type { ByteChannel, ByteChannelEvents } from "../virtio/byte_channel.ts";
 import type { ChannelConfig } from "../virtio/device_kind.ts";
 import { FdReader, FdWriter } from "./fd_stream.ts";
-import type { PanicWatch } from "./panic_watch.ts";
 
 /** Takes everything, gives nothing. */
 export const NULL_CHANNEL: ByteChannel = {
@@ -66,17 +65,14 @@ export class FdChannel implements ByteChannel {
 /** Output appended to a file; a full or broken disk loses output rather than stall the guest. */
 export class FileChannel implements ByteChannel {
   readonly #file: Deno.FsFile;
-  readonly #panicWatch: PanicWatch;
 
-  constructor(path: string, panicWatch: PanicWatch) {
+  constructor(path: string) {
     this.#file = Deno.openSync(path, { append: true, create: true });
-    this.#panicWatch = panicWatch;
   }
 
   attach(): void {}
 
   write(bytes: Uint8Array, length: number): number {
-    this.#panicWatch.look(bytes, length);
     try {
       let done = 0;
       while (done < length) done += this.#file.writeSync(bytes.subarray(done, length));
@@ -105,14 +101,12 @@ export interface TerminalFace {
 /** Opens channels and closes them all at the end. */
 export class Channels {
   readonly #loop: EventLoop;
-  readonly #panicWatch: PanicWatch;
   readonly #terminal: () => TerminalFace;
   readonly #opened: (FdChannel | FileChannel)[] = [];
 
   /** `terminal` opens the terminal on first use. */
-  constructor(loop: EventLoop, panicWatch: PanicWatch, terminal: () => TerminalFace) {
+  constructor(loop: EventLoop, terminal: () => TerminalFace) {
     this.#loop = loop;
-    this.#panicWatch = panicWatch;
     this.#terminal = terminal;
   }
 
@@ -126,7 +120,7 @@ export class Channels {
       case "fds":
         return this.#keep(new FdChannel(this.#loop, config.input, config.output));
       case "file":
-        return this.#keep(new FileChannel(config.path, this.#panicWatch));
+        return this.#keep(new FileChannel(config.path));
     }
   }
 

@@ -14,13 +14,14 @@ import { EpollLoop } from "../loop/epoll_loop.ts";
 import type { GuestMemory } from "../memory/guest_memory.ts";
 import { createEventfd, drainEventfd, signalEventfd } from "../sys/eventfd.ts";
 import type { FdNumber, OwnedFd } from "../sys/fd.ts";
+import type { ByteChannel } from "../virtio/byte_channel.ts";
 import type { AccessSize } from "../virtio/device.ts";
 import type { LiveDevice } from "../virtio/device_kind.ts";
 import { Channels, NULL_CHANNEL } from "./channels.ts";
 import { viewRam } from "./guest_ram.ts";
-import { PanicWatch } from "./panic_watch.ts";
 import type { MachinePlan, PlannedDevice } from "./plan.ts";
 import { Terminal } from "./terminal.ts";
+import { WatchedChannel } from "./watched_channel.ts";
 
 /** How long the end waits for output that nobody takes before it is dropped. */
 const FLUSH_PATIENCE_MS = 1000;
@@ -48,7 +49,7 @@ export class IoThread implements MailboxHandler {
   readonly #block: ControlBlock;
   readonly #loop = new EpollLoop();
   readonly #memory: GuestMemory;
-  readonly #panicWatch = new PanicWatch();
+  readonly #consoles: WatchedChannel[] = [];
   readonly #channels: Channels;
   readonly #mailboxes: MailboxServer;
   readonly #serial: SerialHostSide;
@@ -61,7 +62,7 @@ export class IoThread implements MailboxHandler {
     this.#report = report;
     this.#block = new ControlBlock(init.block, init);
     this.#memory = viewRam(init.memory);
-    this.#channels = new Channels(this.#loop, this.#panicWatch, () => this.#openTerminal());
+    this.#channels = new Channels(this.#loop, () => this.#openTerminal());
     this.#mailboxes = new MailboxServer(this.#block, init.vcpus);
     try {
       this.#serial = this.#openSerial();
@@ -74,7 +75,7 @@ export class IoThread implements MailboxHandler {
   }
 
   #openTerminal(): Terminal {
-    this.#terminal ??= new Terminal(this.#loop, this.#init.terminal.isTty, this.#panicWatch, {
+    this.#terminal ??= new Terminal(this.#loop, this.#init.terminal.isTty, {
       quitRequested: () => this.#report({ type: "quit-requested" }),
       helpRequested: () => this.#report({ type: "help-requested" }),
       outputClosed: () => this.#report({ type: "output-closed" }),
@@ -100,17 +101,23 @@ export class IoThread implements MailboxHandler {
     };
     return new SerialHostSide(
       shared,
-      channel,
+      this.#watched(channel),
       this.#loop,
       () => signalEventfd(this.#init.serialIrqFd as FdNumber),
     );
+  }
+
+  #watched(channel: ByteChannel): WatchedChannel {
+    const watched = new WatchedChannel(channel);
+    this.#consoles.push(watched);
+    return watched;
   }
 
   #attach(planned: PlannedDevice, index: number): void {
     const { name, base } = planned.slot;
     const live = kindOf(planned.config).create(planned.config, {
       loop: this.#loop,
-      channel: (config) => this.#channels.open(config),
+      channel: (config) => this.#watched(this.#channels.open(config)),
     });
     const irqFd = this.#init.irqFds[index] as FdNumber;
     const transport = new MmioTransport(live.device, {
@@ -159,7 +166,7 @@ export class IoThread implements MailboxHandler {
 
   /** What the kernel said when it died, if that is how it ended. */
   get panic(): string | undefined {
-    return this.#panicWatch.panic;
+    return this.#consoles.map((console) => console.panic).find((panic) => panic !== undefined);
   }
 
   #woken(): void {

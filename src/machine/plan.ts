@@ -88,21 +88,23 @@ function cmdlineOf(
   const words = cmdlineOnly !== undefined
     ? [cmdlineOnly]
     : [arch.defaultCmdline, ...consoleWords(config), cmdline ?? ""];
-  if (discovery === "cmdline") words.push(...arch.deviceWords(slots));
-  return words.map((word) => word.trim()).filter((word) => word !== "").join(" ");
+  const line = words.map((word) => word.trim()).filter((word) => word !== "").join(" ");
+  return discovery === "cmdline" ? withWords(line, arch.deviceWords(slots)) : line;
 }
 
-/** Linux takes the last console= it can open for /dev/console. */
+/** Appends `words` to what the kernel reads: a lone `--` begins the words for the guest's init. */
+function withWords(line: string, words: readonly string[]): string {
+  if (words.length === 0) return line;
+  const end = line.search(/(?<=^|\s)--(?=\s|$)/);
+  const [kernel, init] = end === -1 ? [line, ""] : [line.slice(0, end), line.slice(end)];
+  return [kernel.trimEnd(), ...words, init].filter((part) => part !== "").join(" ");
+}
+
+/**
+ * Linux takes the last console= it can open for /dev/console. The serial port is among the default words, whatever
+ * becomes of its output: a panic is known by it (panic_watch.ts).
+ */
 function consoleWords(config: MachineConfig): string[] {
-  switch (config.console.mode) {
-    case "auto":
-      return ["console=ttyS0", "console=hvc0"];
-    case "serial":
-    case "file":
-      return ["console=ttyS0"];
-    case "virtio":
-      return ["console=hvc0"];
-    case "off":
-      return [];
-  }
+  const { mode } = config.console;
+  return mode === "auto" || mode === "virtio" ? ["console=hvc0"] : [];
 }

@@ -6,7 +6,6 @@
 import type { EventLoop } from "../loop/event_loop.ts";
 import type { ByteChannel, ByteChannelEvents } from "../virtio/byte_channel.ts";
 import { FdReader, FdWriter } from "./fd_stream.ts";
-import type { PanicWatch } from "./panic_watch.ts";
 
 /** Ctrl-], the escape key (contract.md, "Console"). */
 const ESCAPE = 0x1d;
@@ -63,7 +62,6 @@ export class Terminal {
   readonly virtio: ByteChannel & { readonly events: ByteChannelEvents | undefined };
   readonly #loop: EventLoop;
   readonly #isTty: boolean;
-  readonly #panicWatch: PanicWatch;
   readonly #events: TerminalEvents;
   readonly #writer: FdWriter;
   readonly #reader: FdReader;
@@ -76,10 +74,9 @@ export class Terminal {
   #virtioSettled = false;
   #serialReads = false;
 
-  constructor(loop: EventLoop, isTty: boolean, panicWatch: PanicWatch, events: TerminalEvents) {
+  constructor(loop: EventLoop, isTty: boolean, events: TerminalEvents) {
     this.#loop = loop;
     this.#isTty = isTty;
-    this.#panicWatch = panicWatch;
     this.#events = events;
     this.serial = new Face(this);
     this.virtio = new Face(this);
@@ -102,13 +99,9 @@ export class Terminal {
     if (face === this.virtio) {
       if (!this.#virtioSpoke) this.#virtioTakesOver();
     } else if (this.#virtioSpoke) {
-      // Kernel messages go to every console; hvc0 has shown this one.
-      this.#panicWatch.look(bytes, length);
-      return length;
+      return length; // kernel messages go to every console: hvc0 has shown this one
     }
-    const taken = this.#writer.write(bytes, length);
-    this.#panicWatch.look(bytes, taken);
-    return taken;
+    return this.#writer.write(bytes, length);
   }
 
   /** For the faces: a driver has the virtio console. */

@@ -97,7 +97,7 @@ Deno.test("the command line is the default words, the user's, then the devices'"
   const { defaultCmdline } = architecture();
   const kernel = { image: "/vmlinux", cmdline: "root=/dev/vda  ro " };
   const plan = planMachine(configOf({ kernel, devices: [DISK, DISK] }));
-  const words = [defaultCmdline, "console=ttyS0", "root=/dev/vda  ro", ...DEVICE_WORDS];
+  const words = [defaultCmdline, "root=/dev/vda  ro", ...DEVICE_WORDS];
   assertEquals(plan.cmdline, words.join(" "));
 });
 
