@@ -1,7 +1,6 @@
-/** The flattened device tree writer, byte for byte, and x86's tree, as Debian's dtc reads it. */
+/** The flattened device tree writer, byte for byte; what dtc says of x86's tree is in tests/integration. */
 import assert from "node:assert/strict";
 import { FdtWriter } from "../../src/arch/fdt.ts";
-import { architecture } from "../../src/arch/mod.ts";
 
 Deno.test("a small tree has exactly the bytes of the specification", () => {
   const tree = new FdtWriter();
@@ -65,56 +64,4 @@ Deno.test("a tree out of order, or with names nobody can read, is a bug of the c
     (tree) => (tree.beginNode(""), tree.endNode(), tree.beginNode("")),
   ];
   misuse.forEach((act, i) => assert.throws(() => act(new FdtWriter()), TypeError, `case ${i}`));
-});
-
-function x86Tree(): Uint8Array {
-  const x86 = architecture("x86_64");
-  return x86.deviceTree({
-    vcpus: 2,
-    cmdline: "console=ttyS0 root=/dev/vda",
-    devices: [...x86.fixedSlots, x86.virtioSlot(0, "disk"), x86.virtioSlot(2, "net")],
-  });
-}
-
-const dtcMissing = await isMissing();
-if (dtcMissing) console.log("ignored: dtc is missing (apt-get install device-tree-compiler)");
-
-/** Running dtc needs --allow-run; without it, or without dtc, the tests that use it are ignored. */
-async function isMissing(): Promise<boolean> {
-  const permission = await Deno.permissions.query({ name: "run", command: "dtc" });
-  if (permission.state !== "granted") return true;
-  try {
-    return !(await new Deno.Command("dtc", { args: ["--version"], stdout: "null" }).output())
-      .success;
-  } catch {
-    return true;
-  }
-}
-
-Deno.test({ name: "dtc reads the x86 tree without a warning", ignore: dtcMissing }, async () => {
-  const child = new Deno.Command("dtc", {
-    args: ["-I", "dtb", "-O", "dts", "-"],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const stdin = child.stdin.getWriter();
-  await stdin.write(x86Tree());
-  await stdin.close();
-  const { code, stdout, stderr } = await child.output();
-  assert.equal(new TextDecoder().decode(stderr), "");
-  assert.equal(code, 0);
-  const source = new TextDecoder().decode(stdout).replace(/\s+/g, " ");
-  for (
-    const part of [
-      'chosen { bootargs = "console=ttyS0 root=/dev/vda"; };',
-      'cpu@1 { device_type = "cpu"; compatible = "intel,ce4100"; reg = <0x01>; };',
-      'interrupt-controller@fec00000 { compatible = "intel,ce4100-ioapic";',
-      'interrupt-controller@fee00000 { compatible = "intel,ce4100-lapic";',
-      'virtio_mmio@d0001000 { compatible = "virtio,mmio"; reg = <0xd0001000 0x1000>; interrupts = <0x05 0x03>; };',
-      'virtio_mmio@d0003000 { compatible = "virtio,mmio"; reg = <0xd0003000 0x1000>; interrupts = <0x0a 0x03>; };',
-    ]
-  ) assert(source.includes(part), `${part} in ${source}`);
-  assert(!source.includes("serial"), "devices with fixed places have no node");
-  assert(!source.includes("memory@"), "x86 Linux has a BUG() there");
 });
