@@ -17,9 +17,9 @@ export const IO_STOP = 1;
 export const IO_RESIZE = 2;
 
 // Words of one vCPU.
-/** RUN_* below; written by the vCPU thread, except RUN_ASKED bits or-ed in by control. */
+/** Requests of the control thread (VCPU_* bits): or-ed in by it before the kick, read by the vCPU between exits. */
 export const VCPU_REQUEST = 0;
-/** Mailbox (mailbox.ts): MAILBOX_* state, then window, offset, access, value. */
+/** Mailbox (mailbox.ts, which says who owns it when): state, then window, offset, access, value. */
 export const VCPU_MAILBOX = 1;
 /** Exits to this process, by kind; written by the vCPU thread only. */
 export const VCPU_EXITS_MMIO = 8;
