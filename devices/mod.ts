@@ -16,8 +16,3 @@ export function kindOf<C extends DeviceConfig>(config: C): DeviceKind<C> {
   // SAFETY of the cast: the table maps each `kind` to the DeviceKind of that very configuration.
   return KINDS[config.kind] as unknown as DeviceKind<C>;
 }
-
-/** Reads `--disk` and its like. Throws FlagError. */
-export function parseDeviceFlag(kind: DeviceConfig["kind"], flag: string): DeviceConfig {
-  return KINDS[kind].parse(flag);
-}

@@ -46,7 +46,12 @@ export class UringBackend extends DiskBackend implements BlockBackend, Watcher {
     super(file, readOnly);
     this.#ring = new IoUring(RING_ENTRIES);
     this.#loop = loop;
-    this.#watch = loop.watch(this.#ring.fd, EPOLLIN, this);
+    try {
+      this.#watch = loop.watch(this.#ring.fd, EPOLLIN, this);
+    } catch (error) {
+      this.#ring[Symbol.dispose]();
+      throw error;
+    }
   }
 
   attach(events: BlockEvents): void {

@@ -40,7 +40,6 @@ export const MAP_ANONYMOUS = 0x20;
 export const MAP_NORESERVE = 0x4000;
 export const MAP_POPULATE = 0x8000;
 export const MADV_HUGEPAGE = 14;
-export const MFD_CLOEXEC = 1;
 
 // sys/eventfd.h
 export const EFD_CLOEXEC = 0o2000000;

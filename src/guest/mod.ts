@@ -13,9 +13,6 @@ export type { GuestBuildCode } from "./errors.ts";
 const KERNEL = "vmlinux";
 const ROOT_IMAGE = "root.ext2";
 
-/** The words a monitor passes to the default kernel, besides `console=` and its devices. */
-export const GUEST_CMDLINE = "root=/dev/vda ro reboot=k panic=-1 quiet";
-
 /** Who watches a build. */
 export interface BuildProgress {
   /** A new step begins. */

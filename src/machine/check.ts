@@ -39,6 +39,30 @@ function checkSizes(config: MachineConfig, report: Report): void {
         (memoryMib < min ? `${min} MiB is the least` : `whole MiB up to ${max} are possible`),
       hint: "ask for more with --mem: a Linux guest wants 64M or more, the default is 128M",
     });
+  } else {
+    checkHostMemory(memoryMib, report);
+  }
+}
+
+/** More RAM than the host has boots, and then takes the host down with it, or never gets through its own tables. */
+function checkHostMemory(memoryMib: number, report: Report): void {
+  const hostMib = hostMemoryMib();
+  if (hostMib === undefined || memoryMib <= hostMib) return;
+  report({
+    field: "--mem",
+    code: "MEMORY_HOST",
+    message: `Cannot make a machine with ${memoryMib} MiB of memory: this host has ${hostMib} MiB`,
+    hint: `ask for less with --mem, at most ${hostMib}M`,
+  });
+}
+
+/** Undefined where we may not know: without --allow-sys. */
+function hostMemoryMib(): number | undefined {
+  try {
+    return Math.floor(Deno.systemMemoryInfo().total / 2 ** 20);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) return undefined;
+    throw error;
   }
 }
 

@@ -148,14 +148,19 @@ export class IoThread implements MailboxHandler {
         datamatch: queue,
         space: "mmio",
       };
-      bindIoEventfd(this.#init.vmFd as FdNumber, event);
+      try {
+        bindIoEventfd(this.#init.vmFd as FdNumber, event);
+      } catch (error) {
+        fd.close(); // `close` lets go of bound ones only
+        throw error;
+      }
+      kicks.push({ fd, event });
       this.#loop.watch(fd.number, EPOLLIN, {
         ready: () => {
           drainEventfd(fd.number);
           transport.kick(queue);
         },
       });
-      kicks.push({ fd, event });
     }
   }
 

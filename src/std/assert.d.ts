@@ -3,8 +3,8 @@
 /** What a failing assertion throws. */
 export class AssertionError extends Error {}
 
-// deno-lint-ignore no-explicit-any -- a constructor may ask for anything; we only ever compare against it
-type ErrorClass<E extends Error> = abstract new (...args: any[]) => E;
+/** Whatever it is made from: we only ever compare against it. */
+type ErrorClass<E extends Error> = abstract new (...args: never[]) => E;
 
 /** Fails unless `condition` is truthy; the compiler learns from it. */
 export function assert(condition: unknown, message?: string): asserts condition;
@@ -39,8 +39,7 @@ export function assertArrayIncludes<T>(
 /** Fails unless `actual` was made by `expected`; the compiler learns from it. */
 export function assertInstanceOf<T>(
   actual: unknown,
-  // deno-lint-ignore no-explicit-any -- as above
-  expected: abstract new (...args: any[]) => T,
+  expected: abstract new (...args: never[]) => T,
   message?: string,
 ): asserts actual is T;
 /** Fails unless `work` throws an `expected` whose message contains `part`; returns what it threw. */

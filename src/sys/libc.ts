@@ -36,10 +36,6 @@ const SYMBOLS = {
   munmap: { parameters: ["usize", "usize"], result: "i32" },
   // int madvise(void *addr, size_t length, int advice);
   madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
-  // int memfd_create(const char *name, unsigned int flags);
-  memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
-  // int ftruncate(int fd, off_t length);
-  ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   // int eventfd(unsigned int initval, int flags);
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   // int epoll_create1(int flags);

@@ -5,12 +5,11 @@ import {
   MAP_NORESERVE,
   MAP_PRIVATE,
   MAP_SHARED,
-  MFD_CLOEXEC,
   PROT_READ,
   PROT_WRITE,
 } from "../abi/linux.ts";
-import { type FdNumber, OwnedFd } from "./fd.ts";
-import { cString, errno, libc } from "./libc.ts";
+import type { FdNumber } from "./fd.ts";
+import { errno, libc } from "./libc.ts";
 import { check, SysError } from "./sys_error.ts";
 
 const MAP_FAILED = 2n ** 64n - 1n;
@@ -101,16 +100,4 @@ export class Mapping implements Disposable {
 
 function unmap(address: number, size: number): void {
   if (size > 0) check(libc().munmap(BigInt(address), BigInt(size)), "munmap");
-}
-
-/** An anonymous file of `size` bytes in memory, to be mapped here and handed to another process. */
-export function createMemfd(name: string, size: number): OwnedFd {
-  const fd = new OwnedFd(check(libc().memfd_create(cString(name), MFD_CLOEXEC), "memfd_create"));
-  try {
-    check(libc().ftruncate(fd.number, BigInt(size)), `ftruncate of memfd to ${size} bytes`);
-  } catch (error) {
-    fd.close();
-    throw error;
-  }
-  return fd;
 }

@@ -136,8 +136,3 @@ export function virtioSlot(index: number, name: string): DeviceSlot {
     gsi: virtioLine(index),
   };
 }
-
-/** `low RAM 0x0..0x4000000`: for messages. */
-export function rangeText(range: RamRange): string {
-  return `${hex(range.base)}..${hex(range.base + range.size)}`;
-}
