@@ -1,5 +1,11 @@
 /** The default guest at the command line: its shell, its commands' statuses, its consoles, its deaths. */
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../src/std/assert.ts";
+import {
+  assert,
+  assertEquals,
+  assertLessOrEqual,
+  assertMatch,
+  assertStringIncludes,
+} from "../../src/std/assert.ts";
 import { CliProcess, type CliResult, runCli } from "../support/cli_process.ts";
 import { DiskDirectory } from "../support/disk_image.ts";
 import { linuxTest } from "../support/kvm.ts";
@@ -40,17 +46,23 @@ linuxTest(
   },
 );
 
-linuxTest("on the virtio console a shell runs, and a reboot ends the run with 0", async () => {
-  using directory = new DiskDirectory();
-  const report = `${directory.path}/report.json`;
-  const { code, stdout, stderr } = await boot(
-    ["--console", "virtio", "--report", report],
-    "echo $((6*7))-$(tty)\nreboot -f\n",
-  );
-  assertEquals({ code, stderr }, { code: 0, stderr: "" }, stdout);
-  assertStringIncludes(stdout, "42-/dev/hvc0");
-  assertEquals(JSON.parse(Deno.readTextFileSync(report)).reason, "reboot");
-});
+linuxTest(
+  "on hvc0 a shell runs, knows window and date, and a reboot ends the run with 0",
+  async () => {
+    using directory = new DiskDirectory();
+    const report = `${directory.path}/report.json`;
+    const { code, stdout, stderr } = await boot(
+      ["--console", "virtio", "--report", report],
+      "echo $((6*7))-$(tty) now=$(date +%s) size=$(stty size)\nreboot -f\n",
+    );
+    assertEquals({ code, stderr }, { code: 0, stderr: "" }, stdout);
+    assertStringIncludes(stdout, "42-/dev/hvc0");
+    assertStringIncludes(stdout, "size=24 80");
+    const guestNow = Number(/now=(\d+)/.exec(stdout)?.[1]);
+    assertLessOrEqual(Math.abs(Date.now() / 1000 - guestNow), 120, "seconds between the clocks");
+    assertEquals(JSON.parse(Deno.readTextFileSync(report)).reason, "reboot");
+  },
+);
 
 linuxTest("a command that reads stdin to its end gets all of it, and the end", async () => {
   const args = ["run", "--timeout", "60s", "--", "sh", "-c", "echo ready; wc -c"];
@@ -90,11 +102,19 @@ linuxTest(
   },
 );
 
-linuxTest("a kernel panic is 255, with the kernel's words in the error", async () => {
-  const { code, stdout, stderr } = await boot(["--cmdline", "init=/bin/false"]);
-  assertEquals(code, 255, stdout);
-  assertMatch(
-    stderr,
-    /^error: guest kernel panicked: Attempted to kill init! exitcode=0x00000100 \[GUEST_PANIC\]\n/,
-  );
-});
+linuxTest(
+  "a kernel panic is 255 also where nobody sees the console, with the kernel's words in the error",
+  async () => {
+    const { code, stdout, stderr } = await boot([
+      "--console",
+      "off",
+      "--cmdline",
+      "init=/bin/false",
+    ]);
+    assertEquals({ code, stdout }, { code: 255, stdout: "" });
+    assertMatch(
+      stderr,
+      /^error: guest kernel panicked: Attempted to kill init! exitcode=0x00000100 \[GUEST_PANIC\]\n/,
+    );
+  },
+);
