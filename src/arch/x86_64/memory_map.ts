@@ -3,7 +3,7 @@
  * `mod.ts`, by the plan. Imports no loader: the vCPU side uses it too.
  */
 import { BootError, type DeviceSlot, type RamRange } from "../types.ts";
-import { hex, sizeText } from "../bytes.ts";
+import { sizeText } from "../bytes.ts";
 
 const KIB = 2 ** 10;
 const MIB = 2 ** 20;
