@@ -1,6 +1,6 @@
 /**
  * The exit register (contract.md, "Test guests"): a guest that writes a byte here ends the run with that
- * status. Reached by its own I/O port and as byte 0 of the platform MMIO page.
+ * status. This is its I/O port; the platform page has it too (platform_page.ts).
  */
 export class ExitRegister {
   readonly #exit: (status: number) => void;

@@ -140,4 +140,5 @@ export const KVM_CAP_IOEVENTFD = 36;
 export const KVM_CAP_MAX_VCPUS = 66;
 export const KVM_CAP_READONLY_MEM = 81;
 export const KVM_CAP_CHECK_EXTENSION_VM = 105;
+export const KVM_CAP_MAX_VCPU_ID = 128;
 export const KVM_CAP_IMMEDIATE_EXIT = 136;

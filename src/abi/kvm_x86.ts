@@ -107,12 +107,41 @@ export const KVM_CPUID_FLAG_SIGNIFCANT_INDEX = 1;
 
 export const kvm_lapic_state = struct("struct kvm_lapic_state", { regs: array(u8, 1024) });
 
+export const kvm_pic_state = struct("struct kvm_pic_state", {
+  last_irr: u8,
+  irr: u8,
+  imr: u8,
+  isr: u8,
+  priority_add: u8,
+  irq_base: u8,
+  read_reg_select: u8,
+  poll: u8,
+  special_mask: u8,
+  init_state: u8,
+  auto_eoi: u8,
+  rotate_on_auto_eoi: u8,
+  special_fully_nested_mode: u8,
+  init4: u8,
+  elcr: u8,
+  elcr_mask: u8,
+});
+/** `chip` is a union: `kvm_pic_state` for the two PICs. */
+export const kvm_irqchip = struct("struct kvm_irqchip", {
+  chip_id: u32,
+  pad: u32,
+  chip: array(u64, 64),
+});
+export const KVM_IRQCHIP_PIC_MASTER = 0;
+export const KVM_IRQCHIP_PIC_SLAVE = 1;
+
 export const kvm_pit_config = struct("struct kvm_pit_config", { flags: u32, pad: array(u32, 15) });
 export const KVM_PIT_SPEAKER_DUMMY = 1;
 
 export const KVM_GET_SUPPORTED_CPUID = iowr(KVMIO, 0x05, kvm_cpuid2);
 export const KVM_SET_TSS_ADDR = io(KVMIO, 0x47);
 export const KVM_SET_IDENTITY_MAP_ADDR = iow(KVMIO, 0x48, u64);
+export const KVM_GET_IRQCHIP = iowr(KVMIO, 0x62, kvm_irqchip);
+export const KVM_SET_IRQCHIP = ior(KVMIO, 0x63, kvm_irqchip);
 export const KVM_CREATE_PIT2 = iow(KVMIO, 0x77, kvm_pit_config);
 export const KVM_GET_REGS = ior(KVMIO, 0x81, kvm_regs);
 export const KVM_SET_REGS = iow(KVMIO, 0x82, kvm_regs);
@@ -124,6 +153,7 @@ export const KVM_SET_FPU = iow(KVMIO, 0x8d, kvm_fpu);
 export const KVM_GET_LAPIC = ior(KVMIO, 0x8e, kvm_lapic_state);
 export const KVM_SET_LAPIC = iow(KVMIO, 0x8f, kvm_lapic_state);
 export const KVM_SET_CPUID2 = iow(KVMIO, 0x90, kvm_cpuid2);
+export const KVM_KVMCLOCK_CTRL = io(KVMIO, 0xad);
 
 export const KVM_CAP_SET_TSS_ADDR = 4;
 export const KVM_CAP_EXT_CPUID = 7;

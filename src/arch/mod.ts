@@ -5,6 +5,7 @@
 import { type Architecture, BootError } from "./types.ts";
 import { X86_64 } from "./x86_64/mod.ts";
 
+export * from "./kernel_contents.ts";
 export * from "./types.ts";
 export { identify, type Identity } from "./identify.ts";
 

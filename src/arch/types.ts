@@ -3,7 +3,17 @@
  * boot protocol is named here. Implemented by `src/arch/x86_64`; picked by `mod.ts`.
  */
 import type { GuestMemory } from "../memory/guest_memory.ts";
+import type {
+  DiscoveryChoice,
+  DiscoverySupport,
+  ImageText,
+  KernelBody,
+  KernelContents,
+} from "./kernel_contents.ts";
 import type { X86BootState } from "./x86_64/boot_state.ts";
+
+/** The ways in which a guest can be told about its devices. */
+export type DiscoveryMethod = "cmdline" | "fdt" | "acpi";
 
 /** An open image file. Loaders read it straight into guest RAM, so a big kernel never passes through the heap. */
 export interface ImageSource {
@@ -49,9 +59,12 @@ export interface BootRequest {
   readonly deviceTree?: Uint8Array;
   /** Random bytes for the guest's generator; kernels that cannot be told get along without. */
   readonly rngSeed?: Uint8Array;
-  /** Guest-physical address of the ACPI root pointer, when somebody has put tables into memory. */
-  readonly acpiRoot?: number;
-  /** Processors, for the table that tells kernels without ACPI; without it none is written. Not used with a device tree. */
+  /** ACPI tables to hand over. Not together with a device tree: a guest is told one way. */
+  readonly acpi?: AcpiTables;
+  /**
+   * Processors, for the table that tells kernels without ACPI; without it none is written. Not used with a device
+   * tree or ACPI.
+   */
   readonly vcpus?: number;
 }
 
@@ -97,6 +110,7 @@ export type BootErrorCode =
   | "DEVICE_TREE_INVALID"
   | "DEVICE_TREE_TOO_BIG"
   | "DEVICE_TREE_UNSUPPORTED"
+  | "ACPI_TOO_BIG"
   | "MEMORY_INVALID"
   | "TOO_MANY_DEVICES"
   | "ARCH_UNSUPPORTED";
@@ -121,12 +135,27 @@ export interface DeviceTreeRequest {
   readonly devices: readonly DeviceSlot[];
 }
 
+/** What ACPI tables are made from. */
+export interface AcpiRequest {
+  readonly vcpus: number;
+  readonly devices: readonly DeviceSlot[];
+}
+
+/** ACPI tables, ready to be written: the addresses in them are those of their place. */
+export interface AcpiTables {
+  /** Guest-physical address of `bytes`, which begin with the root pointer. */
+  readonly root: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
 /** One architecture, as the plan and the machine see it. */
 export interface Architecture {
   /** As `Deno.build.arch` spells it. */
   readonly name: string;
   /** Command-line words every kernel gets unless the user replaces them. */
   readonly defaultCmdline: string;
+  /** KVM capabilities without which no VM of this architecture can be set up, beside those all need. */
+  readonly capabilities: readonly (readonly [name: string, capability: number])[];
   /** Most virtio-mmio devices one machine takes. */
   readonly maxVirtioSlots: number;
   /** Guest-physical pages KVM keeps for itself when it creates a VM. */
@@ -139,10 +168,20 @@ export interface Architecture {
   virtioSlot(index: number, name: string): DeviceSlot;
   /** Reads the headers of a kernel only; throws `BootError`. */
   inspectKernel(source: ImageSource): KernelInfo;
+  /** Where the kernel proper stands in its file; throws `BootError`. */
+  kernelBody(source: ImageSource): KernelBody;
+  /** What a kernel can do, by names in its unpacked image. */
+  kernelContents(text: ImageText): KernelContents;
+  /** Which ways of telling a kernel about its devices work, best first. `cmdline` is without device words. */
+  discoverySupport(contents: KernelContents, cmdline: string): readonly DiscoverySupport[];
+  /** The one way to take when the user has not chosen. */
+  chooseDiscovery(contents: KernelContents, cmdline: string): DiscoveryChoice;
   /** Puts kernel, initrd, command line and tables into guest memory; throws `BootError` before it writes any. */
   loadKernel(request: BootRequest): BootState;
   /** Command-line words that announce `devices`. */
   deviceWords(devices: readonly DeviceSlot[]): string[];
   /** A flattened device tree that announces `devices`. */
   deviceTree(request: DeviceTreeRequest): Uint8Array<ArrayBuffer>;
+  /** ACPI tables that announce `devices`; throws `BootError` ACPI_TOO_BIG. */
+  acpiTables(request: AcpiRequest): AcpiTables;
 }

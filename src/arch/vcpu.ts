@@ -17,5 +17,6 @@ export {
   configureVcpu,
   describeEmulationFailure,
   loadBootState,
+  noteGuestWasPaused,
   tripleFaultWasReset,
 } from "./x86_64/vcpu_setup.ts";

@@ -1,32 +1,9 @@
 /** x86's device tree as Debian's dtc reads it, which is installed first where we may. Needs no KVM. */
 import { architecture } from "../../src/arch/mod.ts";
 import { assertEquals, assertStringIncludes } from "../../src/std/assert.ts";
+import { missingProgram } from "../support/debian_program.ts";
 
-const INSTALL = "apt-get install -y --no-install-recommends device-tree-compiler";
-
-const missing = await haveDtc() ? undefined : await installDtc();
-if (missing !== undefined) console.log(`ignored: ${missing}`);
-
-async function haveDtc(): Promise<boolean> {
-  try {
-    const dtc = new Deno.Command("dtc", { args: ["--version"], stdout: "null", stderr: "null" });
-    return (await dtc.output()).success;
-  } catch {
-    return false;
-  }
-}
-
-/** Installs dtc; the reason when that cannot be. */
-async function installDtc(): Promise<string | undefined> {
-  if (Deno.uid() !== 0) return `dtc is missing: sudo ${INSTALL}`;
-  console.error(`dtc is missing, running: ${INSTALL}`);
-  for (const words of ["apt-get update", INSTALL]) {
-    const [program = "", ...args] = words.split(" ");
-    const options = { args, stdin: "null", stdout: "null", stderr: "null" } as const;
-    await new Deno.Command(program, options).output();
-  }
-  return await haveDtc() ? undefined : `dtc is missing and could not be installed: ${INSTALL}`;
-}
+const missing = await missingProgram("dtc", "--version", "device-tree-compiler");
 
 /** The tree source, and what dtc complains of. */
 async function decompile(blob: Uint8Array): Promise<{ source: string; complaints: string }> {

@@ -105,7 +105,7 @@ Deno.test("the zero page carries the kernel's own header and what the loader add
   const { memory } = boot({
     cmdline: "console=ttyS0 ü",
     initrd: sourceOf(Uint8Array.of(1, 2)),
-    acpiRoot: 0xe_1230,
+    acpi: { root: 0xe_1230, bytes: Uint8Array.of(1, 2, 3) },
   });
   const page = (offset: number) => gpa(ZERO_PAGE + offset);
   assert.equal(memory.getU16(page(0x206)), 0x20f, "protocol version is the kernel's");
@@ -117,6 +117,7 @@ Deno.test("the zero page carries the kernel's own header and what the loader add
   assert.equal(memory.getU32(page(0x218)), 64 * MIB - 4096);
   assert.equal(memory.getU32(page(0x21c)), 2);
   assert.equal(wide(memory, ZERO_PAGE + 0x70), 0xe_1230);
+  assert.deepEqual([...memory.view(gpa(0xe_122f), 5)], [0, 1, 2, 3, 0], "the tables themselves");
   assert.equal(wide(memory, ZERO_PAGE + 0x250), 0, "no setup_data");
   assert.equal(memory.view(page(0x1e8), 1)[0], 3);
   assert.deepEqual(
@@ -124,6 +125,12 @@ Deno.test("the zero page carries the kernel's own header and what the loader add
     [0, 0x9fc00, 0x9fc00, 0x60400, MIB, 63 * MIB],
   );
   assert.deepEqual([16, 36, 56].map((at) => memory.getU32(page(0x2d0 + at))), [1, 2, 1]);
+});
+
+Deno.test("without ACPI tables the zero page names no root pointer", () => {
+  const { memory } = boot({ vcpus: 1 });
+  assert.equal(wide(memory, ZERO_PAGE + 0x70), 0);
+  assert(isZero(new Uint32Array(memory.view(gpa(0xe_0000), 0x1_0000).slice().buffer)));
 });
 
 Deno.test("page tables map 4 GiB and the RAM above it with 2 MiB pages", () => {
@@ -362,14 +369,15 @@ Deno.test("the MP table names processors, IOAPIC and lines, with sums that Linux
   ]);
 });
 
-Deno.test("the MP table fits for any number of processors and yields to a device tree", () => {
+Deno.test("the MP table fits for any number of processors and yields to a device tree and ACPI", () => {
   const { memory } = boot({ vcpus: 300 });
   const at = memory.getU32(gpa(0x9fc04));
   assert(at + memory.getU16(gpa(at + 4)) <= 0x10_0000);
   const deviceTree = new Uint8Array(40);
   new DataView(deviceTree.buffer).setUint32(0, 0xd00d_feed);
   new DataView(deviceTree.buffer).setUint32(4, 40);
-  for (const other of [boot(), boot({ vcpus: 1, deviceTree })]) {
+  const acpi = { root: 0xe_0000, bytes: Uint8Array.of(1) };
+  for (const other of [boot(), boot({ vcpus: 1, deviceTree }), boot({ vcpus: 1, acpi })]) {
     assert.equal(other.memory.getU32(gpa(0x9fc00)), 0);
   }
 });

@@ -149,7 +149,7 @@ Deno.test("start_info holds command line, memory map, initrd and ACPI root", () 
     kernel: sourceOf(elf({ segments: [CODE, pvhNote(16 * MIB)] })),
     initrd: sourceOf(Uint8Array.of(7, 8, 9)),
     cmdline: "a=b",
-    acpiRoot: 0xe0000,
+    acpi: { root: 0xe0000, bytes: Uint8Array.of(5, 6) },
   });
   const at = state.regs.rbx;
   const word = (offset: number) => memory.getU32(gpa(at + offset));
@@ -157,6 +157,7 @@ Deno.test("start_info holds command line, memory map, initrd and ACPI root", () 
   const cmdline = memory.view(gpa(word(24)), 4);
   assert.equal(String.fromCharCode(...cmdline), "a=b\0");
   assert.equal(word(32), 0xe0000);
+  assert.deepEqual([...memory.view(gpa(0xe0000), 3)], [5, 6, 0], "the tables themselves");
   const module = word(16);
   const initrd = memory.getU32(gpa(module));
   assert.equal(initrd, 64 * MIB - 4096, "as high as possible, page aligned");

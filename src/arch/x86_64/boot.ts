@@ -65,17 +65,17 @@ export function loadKernel(request: BootRequest): BootState {
     request.initrd.read(0, request.memory.view(gpa(initrd.base), initrd.size));
   }
   request.memory.write(gpa(CMDLINE.base), cmdline);
-  // One teller at a time: a device tree names processors and IOAPIC itself.
-  if (request.vcpus !== undefined && request.deviceTree === undefined) {
-    writeMpTable(request.memory, request.vcpus);
-  }
+  // One teller at a time: a device tree and ACPI name processors and IOAPIC themselves.
+  const { acpi, deviceTree, vcpus } = request;
+  if (acpi !== undefined) request.memory.write(gpa(acpi.root), acpi.bytes);
+  else if (vcpus !== undefined && deviceTree === undefined) writeMpTable(request.memory, vcpus);
 
   const ram = ramOf(request.memory);
   const tables = {
     cmdline: CMDLINE.base,
     e820: e820(ram),
     ...(initrd === undefined ? {} : { initrd }),
-    ...(request.acpiRoot === undefined ? {} : { acpiRoot: request.acpiRoot }),
+    ...(acpi === undefined ? {} : { acpiRoot: acpi.root }),
   };
   if (entry.protocol === "pvh") {
     writeStartInfo(request.memory, tables);

@@ -54,6 +54,8 @@ export interface BzImage {
   /** Where the protected-mode part stands in the file, and its length. */
   readonly fileOffset: number;
   readonly fileSize: number;
+  /** Where the compressed vmlinux stands in the file; empty when the header names none. */
+  readonly payload: { readonly offset: number; readonly size: number };
   readonly loadAddress: number;
   /** Bytes from `loadAddress` the kernel uses before it knows the memory map. */
   readonly memorySize: number;
@@ -89,6 +91,11 @@ export function parseBzImage(source: ImageSource): BzImage {
     kernelVersion: versionText(source, view, setupSize),
     fileOffset: setupSize,
     fileSize,
+    // boot.rst: the offset counts from the protected-mode part; protectedModeSize() has checked that it is inside.
+    payload: {
+      offset: setupSize + view.getUint32(SETUP_HEADER.payload_offset, true),
+      size: view.getUint32(SETUP_HEADER.payload_length, true),
+    },
     loadAddress,
     memorySize: Math.max(initSize, fileSize),
     entry: loadAddress + ENTRY_64_OFFSET,

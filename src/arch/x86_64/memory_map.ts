@@ -29,7 +29,9 @@ export const CMDLINE: RamRange = { base: 0x8000, size: 64 * KIB };
 /** PML4, PDPT and 133 page directories: 4 GiB and 129 GiB of RAM above. 0x9f000..EBDA stays free. */
 export const PAGE_TABLES: RamRange = { base: 0x1_8000, size: 0x8_7000 };
 
-/** MP configuration table, in the BIOS area. ACPI tables may use 0xe0000 up to here. */
+/** Where kernels that nobody tells look for ACPI's root pointer, at multiples of 16 (ACPI 6.5, 5.2.5.1). */
+export const ACPI_TABLES: RamRange = { base: 0xe_0000, size: 0x1_e000 };
+/** MP configuration table, in the BIOS area. */
 export const MP_TABLE: RamRange = { base: 0xf_e000, size: 2 * PAGE };
 
 /** First device window; the exit register and other words of our own. */
@@ -47,8 +49,8 @@ export const TSS_ADDRESS = 0xfffb_d000;
 
 /**
  * Interrupt lines for virtio devices, best first. Kernels without an IOAPIC have only the ISA lines; 0, 1, 2, 4, 8
- * and 13 belong to PIT, keyboard, cascade, COM1, RTC and FPU, and 9 is left for ACPI's SCI. Beyond nine devices
- * lines are shared: virtio-mmio asks for IRQF_SHARED (drivers/virtio/virtio_mmio.c vm_find_vqs).
+ * and 13 belong to PIT, keyboard, cascade, COM1, RTC and FPU, and 9, the SCI of a PC, is the power button's. Beyond
+ * nine devices lines are shared: virtio-mmio asks for IRQF_SHARED (drivers/virtio/virtio_mmio.c vm_find_vqs).
  */
 export const VIRTIO_LINES: readonly number[] = [5, 6, 10, 11, 12, 14, 7, 15, 3];
 
@@ -63,6 +65,7 @@ export const FIXED_SLOTS: readonly DeviceSlot[] = [
     space: "mmio",
     base: PLATFORM_PAGE.base,
     size: PLATFORM_PAGE.size,
+    gsi: 9, // the power button
   },
 ];
 

@@ -28,8 +28,12 @@ const MISC_ENABLE_FAST_STRING = 1;
 const MTRR_ENABLE_WRITE_BACK = 0x806;
 
 /**
- * What firmware would leave behind. On an unknown MSR, KVM_SET_MSRS stops and returns how many it took: compare with
- * the length of this list. TSC comes last, so that it is set right before the vCPU runs.
+ * What firmware would leave behind.
+ *
+ * TSC: by a 0 that the monitor writes, KVM knows that the counters of all vCPUs belong together, and gives each the
+ * offset of the first, however far apart the writes are (arch/x86/kvm/x86.c kvm_synchronize_tsc). Any other value is
+ * in step only within a second; without one offset there is no master clock, and kvmclock may run backwards from one
+ * vCPU to the next.
  */
 export const BOOT_MSRS: readonly MsrEntry[] = [
   { index: MSR_IA32_SYSENTER_CS, data: 0 },

@@ -8,6 +8,7 @@ import {
   KVM_GET_REGS,
   KVM_GET_SREGS,
   KVM_GET_SUPPORTED_CPUID,
+  KVM_KVMCLOCK_CTRL,
   kvm_lapic_state,
   kvm_regs,
   KVM_SET_CPUID2,
@@ -18,10 +19,11 @@ import {
   KVM_SET_SREGS,
   kvm_sregs,
 } from "../../abi/kvm_x86.ts";
-import { checkKvm } from "../../kvm/kvm_error.ts";
+import { checkKvm, KvmError } from "../../kvm/kvm_error.ts";
 import type { KvmVcpu } from "../../kvm/vcpu.ts";
 import type { FdNumber } from "../../sys/fd.ts";
-import { libc } from "../../sys/libc.ts";
+import { errno, libc } from "../../sys/libc.ts";
+import { EINVAL } from "../../sys/sys_error.ts";
 import type { X86BootState } from "./boot_state.ts";
 import { type CpuidEntry, decodeCpuid, encodeCpuid, filterCpuid } from "./cpuid.ts";
 import { explainEmulationFailure } from "./explain.ts";
@@ -39,12 +41,23 @@ export function configureVcpu(vcpu: KvmVcpu, kvmFd: FdNumber, vcpuCount: number)
     tscDeadline: libc().ioctl(kvmFd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0,
   });
   vcpu.set(KVM_SET_CPUID2, encodeCpuid(entries), "KVM_SET_CPUID2");
-  vcpu.set(KVM_SET_MSRS, encodeMsrs(BOOT_MSRS), "KVM_SET_MSRS");
+  setBootMsrs(vcpu);
   vcpu.set(KVM_SET_FPU, encodeFpu(), "KVM_SET_FPU");
   const lapic = new Uint8Array(kvm_lapic_state.size);
   vcpu.get(KVM_GET_LAPIC, lapic, "KVM_GET_LAPIC");
   applyLapic(lapic);
   vcpu.set(KVM_SET_LAPIC, lapic, "KVM_SET_LAPIC");
+}
+
+/** KVM stops at the first MSR it does not take, and returns how many it took. */
+function setBootMsrs(vcpu: KvmVcpu): void {
+  const taken = vcpu.set(KVM_SET_MSRS, encodeMsrs(BOOT_MSRS), "KVM_SET_MSRS");
+  const refused = BOOT_MSRS[taken];
+  if (refused === undefined) return;
+  throw new KvmError(
+    `KVM_SET_MSRS of 0x${refused.index.toString(16)} of vCPU ${vcpu.id}`,
+    EINVAL,
+  );
 }
 
 function supportedCpuid(kvmFd: FdNumber): CpuidEntry[] {
@@ -61,6 +74,17 @@ export function loadBootState(vcpu: KvmVcpu, state: X86BootState): void {
   applySregs(sregs, state);
   vcpu.set(KVM_SET_SREGS, sregs, "KVM_SET_SREGS");
   vcpu.set(KVM_SET_REGS, encodeRegs(state), "KVM_SET_REGS");
+}
+
+/**
+ * Tells the guest that time has passed without it, so that its watchdogs do not take the pause for a lock-up
+ * (api.rst 4.70). Throws KvmError.
+ */
+export function noteGuestWasPaused(vcpu: KvmVcpu): void {
+  if (libc().ioctl(vcpu.fd, KVM_KVMCLOCK_CTRL, 0) === 0) return;
+  const number = errno();
+  if (number !== EINVAL) throw new KvmError(`KVM_KVMCLOCK_CTRL of vCPU ${vcpu.id}`, number);
+  // EINVAL: the guest does not use kvmclock, so it has nobody to be told.
 }
 
 /**

@@ -2,9 +2,15 @@
 import { KVM_CREATE_IRQCHIP } from "../../abi/kvm.ts";
 import {
   KVM_CREATE_PIT2,
+  KVM_GET_IRQCHIP,
+  kvm_irqchip,
+  KVM_IRQCHIP_PIC_MASTER,
+  KVM_IRQCHIP_PIC_SLAVE,
+  kvm_pic_state,
   kvm_pit_config,
   KVM_PIT_SPEAKER_DUMMY,
   KVM_SET_IDENTITY_MAP_ADDR,
+  KVM_SET_IRQCHIP,
   KVM_SET_TSS_ADDR,
 } from "../../abi/kvm_x86.ts";
 import { checkKvm } from "../../kvm/kvm_error.ts";
@@ -26,8 +32,22 @@ export function setUpVm(vm: KvmVm): void {
     "KVM_SET_TSS_ADDR",
   );
   checkKvm(libc().ioctl(vm.fd, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
+  for (const chip of [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE]) maskPic(vm, chip);
   const pit = new Uint8Array(kvm_pit_config.size);
   // The speaker's port 0x61 is part of the PIT that Linux calibrates by.
   new DataView(pit.buffer).setUint32(kvm_pit_config.at.flags, KVM_PIT_SPEAKER_DUMMY, true);
   checkKvm(libc().ioctl_buffer(vm.fd, KVM_CREATE_PIT2, pit), "KVM_CREATE_PIT2");
+}
+
+/**
+ * Leaves a PIC as firmware does: all lines masked. KVM's have none masked and vectors from 0 until somebody sets them
+ * up, and a kernel that goes by hardware-reduced ACPI never does: its first device interrupt would come through LINT0
+ * as well, as an exception.
+ */
+function maskPic(vm: KvmVm, chip: number): void {
+  const bytes = new Uint8Array(kvm_irqchip.size);
+  new DataView(bytes.buffer).setUint32(kvm_irqchip.at.chip_id, chip, true);
+  checkKvm(libc().ioctl_buffer(vm.fd, KVM_GET_IRQCHIP, bytes), "KVM_GET_IRQCHIP");
+  bytes[kvm_irqchip.at.chip + kvm_pic_state.at.imr] = 0xff;
+  checkKvm(libc().ioctl_buffer(vm.fd, KVM_SET_IRQCHIP, bytes), "KVM_SET_IRQCHIP");
 }
