@@ -17,7 +17,10 @@ export const IO_STOP = 1;
 export const IO_RESIZE = 2;
 
 // Words of one vCPU.
-/** Requests of the control thread (VCPU_* bits): or-ed in by it before the kick, read by the vCPU between exits. */
+/**
+ * Requests of the control thread (VCPU_* bits): set and cleared by it alone, set before the kick. The vCPU looks
+ * after every kick, and sleeps on this word while it is parked.
+ */
 export const VCPU_REQUEST = 0;
 /** Mailbox (mailbox.ts, which says who owns it when): state, then window, offset, access, value. */
 export const VCPU_MAILBOX = 1;
@@ -25,10 +28,18 @@ export const VCPU_MAILBOX = 1;
 export const VCPU_EXITS_MMIO = 8;
 export const VCPU_EXITS_PIO = 9;
 export const VCPU_EXITS_OTHER = 10;
+/**
+ * 1 while the vCPU is parked; written by the vCPU thread only. It stores 1 after it saw VCPU_PAUSE, and after it
+ * stored 0 it looks at the request again before it enters the guest. So when control, having set VCPU_PAUSE, loads 1
+ * here, the vCPU is out of the guest and stays out until the bit is cleared.
+ */
+export const VCPU_PARKED = 11;
 const VCPU_WORDS = 16;
 
 /** Leave the run loop for good. */
 export const VCPU_STOP = 1;
+/** Stay out of the guest until this is cleared, or VCPU_STOP set. */
+export const VCPU_PAUSE = 2;
 
 // Words of the serial port (devices/legacy/serial.ts).
 const SERIAL_WORDS = 32;

@@ -69,6 +69,8 @@ export type VcpuReport =
     readonly threadId: number;
     readonly runPageAddress: number;
   }
+  /** Look at VCPU_PARKED: it was set a moment ago. */
+  | { readonly type: "parked" }
   | { readonly type: "exited"; readonly exit: VcpuExit; readonly startedAt: number }
   | { readonly type: "left" }
   | { readonly type: "failed"; readonly error: PlainError };

@@ -2,6 +2,9 @@
 import { O_RDWR } from "../abi/linux.ts";
 import {
   KVM_API_VERSION,
+  KVM_CAP_MAX_VCPU_ID,
+  KVM_CAP_MAX_VCPUS,
+  KVM_CAP_NR_VCPUS,
   KVM_CHECK_EXTENSION,
   KVM_CREATE_VM,
   KVM_GET_API_VERSION,
@@ -14,6 +17,9 @@ import { checkKvm, KvmError } from "./kvm_error.ts";
 import { KvmVm } from "./vm.ts";
 
 export const KVM_DEVICE = "/dev/kvm";
+
+/** Documentation/virt/kvm/api.rst 4.7: what holds when no capability says more. */
+const UNSAID_VCPUS = 4;
 
 /** An open /dev/kvm. */
 export class KvmSystem implements Disposable {
@@ -54,6 +60,11 @@ export class KvmSystem implements Disposable {
     );
   }
 
+  /** The most vCPUs of one VM, ids counted from 0. */
+  maxVcpus(): number {
+    return vcpuLimit((capability) => this.checkExtension(capability));
+  }
+
   createVm(): KvmVm {
     // Type 0: the default for the machine (x86: ordinary VM; arm64: 40-bit addresses).
     const fd = checkKvm(libc().ioctl(this.#fd.number, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
@@ -63,6 +74,15 @@ export class KvmSystem implements Disposable {
   [Symbol.dispose](): void {
     this.#fd.close();
   }
+}
+
+/**
+ * `maxVcpus` from what KVM_CHECK_EXTENSION answers (api.rst 4.7 says what holds where a capability is missing).
+ * KVM_CAP_NR_VCPUS is a recommendation, the host's number of processors: a limit only where there is no other.
+ */
+export function vcpuLimit(extension: (capability: number) => number): number {
+  const most = extension(KVM_CAP_MAX_VCPUS) || extension(KVM_CAP_NR_VCPUS) || UNSAID_VCPUS;
+  return Math.min(most, extension(KVM_CAP_MAX_VCPU_ID) || most);
 }
 
 function openDevice(path: string): OwnedFd {

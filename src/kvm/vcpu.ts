@@ -14,6 +14,7 @@ import { type FdNumber, OwnedFd } from "../sys/fd.ts";
 import { errno, libc } from "../sys/libc.ts";
 import { Mapping } from "../sys/mmap.ts";
 import { EAGAIN, EINTR } from "../sys/sys_error.ts";
+import { drainKickSignal } from "../sys/thread.ts";
 import { checkKvm, KvmError } from "./kvm_error.ts";
 import { RunPage } from "./run_page.ts";
 import { createVcpuFd } from "./vm.ts";
@@ -42,8 +43,10 @@ export class KvmVcpu implements Disposable {
   }
 
   /**
-   * Runs the guest until an exit (true) or a kick (false). The one ioctl that must not be retried on EINTR:
-   * with `immediate_exit` set that would spin for ever. Throws KvmError on anything else.
+   * Runs the guest until an exit (true) or a kick (false); with a kick, the access of the exit before it has been
+   * completed. False as well (EAGAIN) when a processor that waits for its start was sent INIT or SIPI: to be entered
+   * again. The one ioctl that must not be retried on EINTR: with `immediate_exit` set that would spin for ever.
+   * Throws KvmError on anything else.
    */
   run(): boolean {
     const ioctl = this.#ioctl;
@@ -51,6 +54,12 @@ export class KvmVcpu implements Disposable {
     const number = errno();
     if (number === EINTR || number === EAGAIN) return false;
     throw new KvmError(`KVM_RUN of vCPU ${this.id}`, number);
+  }
+
+  /** After `run` said false: takes back what the kick has set. Look for requests after this, not before. */
+  takeKick(): void {
+    this.page.immediateExit = false;
+    drainKickSignal();
   }
 
   /** Lets every signal through while inside KVM_RUN, though the thread blocks the kick signal outside. */

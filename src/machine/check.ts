@@ -14,7 +14,6 @@ export function checkConfig(config: MachineConfig): Problem[] {
   const report: Report = (problem) => problems.push(problem);
   checkSizes(config, report);
   checkImages(config, report);
-  checkDiscovery(config, report);
   checkConsole(config, report);
   checkDevices(config, report);
   return problems;
@@ -146,16 +145,6 @@ function reportBootError(field: string, error: unknown, report: Report): void {
     code: error.code,
     message: error.message,
     ...(error.hint === undefined ? {} : { hint: error.hint }),
-  });
-}
-
-function checkDiscovery(config: MachineConfig, report: Report): void {
-  if (config.discovery !== "acpi") return;
-  report({
-    field: "--discovery",
-    code: "DISCOVERY_UNAVAILABLE",
-    message: "Cannot tell the guest about its devices by ACPI: this version writes no ACPI tables",
-    hint: "use --discovery cmdline or --discovery fdt, with a kernel that understands it",
   });
 }
 

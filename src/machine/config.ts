@@ -1,8 +1,9 @@
 /** What a machine is to be, as plain data: JSON, command line and structured clone alike. */
 import type { DeviceConfig } from "../../devices/mod.ts";
+import type { DiscoveryMethod } from "../arch/types.ts";
 
-/** How the guest learns where its devices are. */
-export type Discovery = "auto" | "cmdline" | "fdt" | "acpi";
+/** How the guest learns where its devices are; `auto`: in the way its kernel understands best. */
+export type Discovery = "auto" | DiscoveryMethod;
 
 /** Where the guest's console goes. */
 export type ConsoleConfigMode =

@@ -25,5 +25,6 @@ export function loadImages(plan: MachinePlan, memory: GuestMemory): BootState {
     ...(plan.discovery === "fdt"
       ? { deviceTree: arch.deviceTree({ vcpus, cmdline: plan.cmdline, devices }) }
       : {}),
+    ...(plan.discovery === "acpi" ? { acpi: arch.acpiTables({ vcpus, devices }) } : {}),
   });
 }

@@ -2,8 +2,10 @@
  * A machine and its life, on the control thread: opens KVM, maps RAM, starts the I/O and vCPU workers while the
  * kernel is being read, stops everything in order.
  *
- *   created ── start ──▶ running ── guest ends, stop(), a thread dies ──▶ stopping ──▶ stopped
- *      └───────────────────────── stop() ──────────────────────────────────────────────▲
+ *   created ── start ──▶ running ◀── resume ── paused, pausing
+ *      │                    │  └── pause ──▶ pausing ──▶ paused
+ *      │                    └── from all three: guest ends, stop(), a thread dies ──▶ stopping ──▶ stopped
+ *      └────── stop() ─────────────────────────────────────────────────────────────────▲
  */
 import type { BootState } from "../arch/types.ts";
 import { setUpVm } from "../arch/vm.ts";
@@ -13,46 +15,31 @@ import {
   IO_RESIZE,
   IO_STOP,
   STOPPING,
-  VCPU_EXITS_MMIO,
-  VCPU_EXITS_OTHER,
-  VCPU_EXITS_PIO,
-  VCPU_REQUEST,
+  VCPU_PAUSE,
   VCPU_STOP,
   WINDOW_SIZE,
 } from "../ipc/control_block.ts";
-import type { IoReport, PlainError, VcpuExit, VcpuReport } from "../ipc/messages.ts";
-import { RunPage } from "../kvm/run_page.ts";
+import type { IoReport, PlainError, VcpuExit } from "../ipc/messages.ts";
 import { KvmSystem } from "../kvm/system.ts";
 import type { KvmVm } from "../kvm/vm.ts";
 import { createEventfd, signalEventfd } from "../sys/eventfd.ts";
-import type { OwnedFd } from "../sys/fd.ts";
-import { bytesAt } from "../sys/mmap.ts";
-import { kickThread } from "../sys/thread.ts";
+import type { FdNumber, OwnedFd } from "../sys/fd.ts";
 import type { MachineConfig } from "./config.ts";
 import { type MachineExit, type Outcome, outcomeOf } from "./exit.ts";
 import { mapRam, plugRam, viewRam } from "./guest_ram.ts";
 import { loadImages } from "./images.ts";
+import { MachineError, requireVcpus, startFailure, stateError } from "./machine_error.ts";
 import { type MachinePlan, planMachine } from "./plan.ts";
+import { VcpuGroup } from "./vcpu_group.ts";
 import { windowsOf } from "./windows.ts";
 import { WorkerHandle } from "./worker_handle.ts";
 
-/** How long a kicked vCPU may take to leave the guest before it is kicked again. */
-const KICK_AGAIN_MS = 50;
 /** How long the I/O thread may take to finish: more than its own patience. */
 const IO_STOP_MS = 15_000;
-
 /** How long a vCPU worker may take to close a descriptor and a mapping. */
 const LEAVE_MS = 1000;
-
-/** A machine could not be made, or one of its threads failed to come up. */
-export class MachineError extends Error {
-  /** Its class, for people. */
-  override readonly name = "MachineError";
-  /** `code` is stable, for scripts; `hint` says what to do. */
-  constructor(message: string, readonly code: string, readonly hint?: string) {
-    super(message);
-  }
-}
+/** How long a guest may take to power off: its services stop first. */
+const SHUTDOWN_MS = 30_000;
 
 /** What a running machine has to say to its owner. */
 export interface MachineEvents {
@@ -86,16 +73,8 @@ export interface MachineOptions {
   readonly kvmDevice?: string;
 }
 
-type State = "created" | "running" | "stopping" | "stopped";
-
-/** One vCPU's worker, and what is needed to kick it. */
-interface VcpuHandle {
-  readonly id: number;
-  readonly worker: WorkerHandle<VcpuReport>;
-  threadId: number;
-  runPage: RunPage | undefined;
-  done: boolean;
-}
+/** Where in its life a machine is. `pausing`: some vCPUs may still be in the guest; `paused`: none is. */
+export type MachineStatus = "created" | "running" | "pausing" | "paused" | "stopping" | "stopped";
 
 /** One virtual machine, from `create` to `exited`. */
 export class Machine implements AsyncDisposable {
@@ -106,13 +85,17 @@ export class Machine implements AsyncDisposable {
   readonly #resources = new DisposableStack();
   readonly #wake: OwnedFd;
   readonly #io: WorkerHandle<IoReport>;
-  readonly #vcpus: VcpuHandle[];
+  readonly #vcpus: VcpuGroup;
   readonly #exited = Promise.withResolvers<MachineExit>();
   #bootState: BootState | undefined;
   /** Each worker that has been told what it is has said so, or died. Undefined: none has been told. */
   #settled: Promise<unknown> | undefined;
-  #state: State = "created";
+  #state: MachineStatus = "created";
+  /** Of the pause asked for; undefined when none is. */
+  #pause: PromiseWithResolvers<void> | undefined;
   #outcome: Outcome | undefined;
+  /** An edge on the power button's line; undefined in a guest that is not told of it. */
+  #powerButton: FdNumber | undefined;
   #finishing = false;
   #startedAt = 0;
   #firstEntryAt = 0;
@@ -123,7 +106,7 @@ export class Machine implements AsyncDisposable {
     const shape = { vcpus: plan.config.vcpus, devices: plan.devices.length };
     this.#block = ControlBlock.create(shape);
     // Workers first: they take longest, and load their modules while this thread opens KVM and reads the kernel.
-    this.#vcpus = Array.from({ length: shape.vcpus }, (_, id) => this.#spawnVcpu(id));
+    this.#vcpus = new VcpuGroup(this.#block, shape.vcpus, () => this.#vcpuParked());
     this.#io = new WorkerHandle(
       new URL("./io_worker.ts", import.meta.url),
       "dinovisor-io",
@@ -147,18 +130,10 @@ export class Machine implements AsyncDisposable {
     return machine;
   }
 
-  #spawnVcpu(id: number): VcpuHandle {
-    const worker = new WorkerHandle<VcpuReport>(
-      new URL("./vcpu_worker.ts", import.meta.url),
-      `dinovisor-vcpu${id}`,
-      () => {},
-    );
-    return { id, worker, threadId: 0, runPage: undefined, done: false };
-  }
-
   async #build(options: MachineOptions): Promise<void> {
     const { plan } = this;
     const system = this.#resources.use(KvmSystem.open(options.kvmDevice));
+    requireVcpus(plan.config.vcpus, system.maxVcpus());
     const vm = this.#resources.use(system.createVm());
     setUpVm(vm);
     const { mapping, layout } = mapRam(plan.ram);
@@ -166,6 +141,10 @@ export class Machine implements AsyncDisposable {
     plugRam(vm, layout);
     const irqFds = plan.devices.map(({ slot }) => this.#interruptLine(vm, slot.gsi));
     const serialGsi = plan.fixed.find((slot) => slot.kind === "serial")?.gsi;
+    const button = plan.fixed.find((slot) => slot.kind === "platform")?.gsi;
+    if (plan.discovery === "acpi" && button !== undefined) {
+      this.#powerButton = this.#interruptLine(vm, button) as FdNumber;
+    }
     const common = {
       type: "init",
       vmFd: vm.fd,
@@ -180,9 +159,7 @@ export class Machine implements AsyncDisposable {
     this.#io.post({ ...common, plan, memory: layout, terminal });
     const mmapSize = system.vcpuMmapSize();
     const windows = windowsOf(plan);
-    for (const { id, worker } of this.#vcpus) {
-      worker.post({ ...common, id, kvmFd: system.fd, mmapSize, windows });
-    }
+    this.#vcpus.init({ ...common, kvmFd: system.fd, mmapSize, windows });
     const ready = this.#allReady();
     this.#settled = ready.catch(() => {});
     this.#bootState = loadImages(plan, viewRam(layout));
@@ -199,12 +176,8 @@ export class Machine implements AsyncDisposable {
 
   /** Resolves when every worker is ready; rejects with the first death, once no worker is on its way any more. */
   async #allReady(): Promise<void> {
-    const vcpus = this.#vcpus.map(async (vcpu) => {
-      const { threadId, runPageAddress } = await vcpu.worker.nextOrDeath("ready");
-      vcpu.threadId = threadId;
-      vcpu.runPage = new RunPage(bytesAt(runPageAddress, 4096));
-    });
-    const results = await Promise.allSettled([this.#io.nextOrDeath("ready"), ...vcpus]);
+    const io = this.#io.nextOrDeath("ready");
+    const results = await Promise.allSettled([io, ...this.#vcpus.ready()]);
     for (const result of results) {
       if (result.status === "rejected") throw startFailure(result.reason);
     }
@@ -212,9 +185,7 @@ export class Machine implements AsyncDisposable {
 
   /** Lets the guest run. Throws MachineError when the machine has been started or stopped before. */
   start(): void {
-    if (this.#state !== "created") {
-      throw new MachineError(`Cannot start a machine that is ${this.#state}`, "STATE");
-    }
+    if (this.#state !== "created") throw stateError("start", this.#state);
     this.#startedAt = performance.timeOrigin + performance.now();
     this.#launch();
   }
@@ -222,21 +193,14 @@ export class Machine implements AsyncDisposable {
   #launch(): void {
     this.#state = "running";
     this.#io.onDeath((error) => this.#threadDied(error));
-    for (const vcpu of this.#vcpus) {
-      vcpu.worker.onDeath((error) => {
-        vcpu.done = true;
-        this.#threadDied(error);
-      });
-      vcpu.worker.next("exited").then(({ exit, startedAt }) =>
-        this.#vcpuExited(vcpu, exit, startedAt)
-      );
-      vcpu.worker.post({ type: "start", state: vcpu.id === 0 ? this.#bootState : undefined });
-    }
+    this.#vcpus.start(this.#bootState, {
+      exited: (id, exit, startedAt) => this.#vcpuExited(id, exit, startedAt),
+      died: (error) => this.#threadDied(error),
+    });
   }
 
-  #vcpuExited(vcpu: VcpuHandle, exit: VcpuExit, startedAt: number): void {
-    vcpu.done = true;
-    if (vcpu.id === 0) this.#firstEntryAt = startedAt;
+  #vcpuExited(id: number, exit: VcpuExit, startedAt: number): void {
+    if (id === 0) this.#firstEntryAt = startedAt;
     if (exit.kind !== "asked") this.#outcome ??= outcomeOf(exit);
     this.#windDown();
   }
@@ -261,6 +225,49 @@ export class Machine implements AsyncDisposable {
     }
   }
 
+  /** Where in its life it is. */
+  get status(): MachineStatus {
+    return this.#state;
+  }
+
+  /**
+   * Takes every vCPU out of the guest; resolves when none is in it any more and each instruction begun is complete,
+   * its device accesses included. Devices go on meanwhile: what the guest has given them is finished. Asked again, it
+   * answers with the same pause. Rejects with MachineError STATE when the machine does not run, or when it ends or is
+   * resumed first.
+   */
+  pause(): Promise<void> {
+    if (this.#state === "running") {
+      this.#state = "pausing";
+      this.#pause = Promise.withResolvers();
+      this.#pause.promise.catch(() => {}); // whoever does not wait need not hear that it came to nothing
+      this.#vcpus.request(VCPU_PAUSE);
+      this.#vcpuParked(); // they may not have left since the pause before
+    }
+    return this.#pause?.promise ?? Promise.reject(stateError("pause", this.#state));
+  }
+
+  #vcpuParked(): void {
+    if (this.#state !== "pausing" || !this.#vcpus.parked) return;
+    this.#state = "paused";
+    this.#pause?.resolve();
+  }
+
+  /** Lets the guest go on. Nothing happens when it runs; throws MachineError STATE when there is nothing to resume. */
+  resume(): void {
+    if (this.#state === "running") return;
+    if (this.#pause === undefined) throw stateError("resume", this.#state);
+    this.#state = "running";
+    this.#dropPause("The machine was resumed before it was paused");
+    this.#vcpus.withdraw(VCPU_PAUSE);
+  }
+
+  /** Without effect on a pause that was reached. */
+  #dropPause(reason: string): void {
+    this.#pause?.reject(new MachineError(reason, "STATE"));
+    this.#pause = undefined;
+  }
+
   /** The terminal has a new size. */
   resize(columns: number, rows: number): void {
     Atomics.store(this.#block.words, WINDOW_SIZE, (columns << 16) | (rows & 0xffff));
@@ -278,6 +285,36 @@ export class Machine implements AsyncDisposable {
     return this.#exited.promise;
   }
 
+  /**
+   * Presses the power button. What comes of it is the guest's decision; one that is still booting may miss it. Throws
+   * MachineError NO_POWER_BUTTON when the guest was not told of one, STATE when it does not run.
+   */
+  pressPowerButton(): void {
+    if (this.#powerButton === undefined) {
+      throw new MachineError(
+        `Cannot press the power button: with --discovery ${this.plan.discovery} the guest has none`,
+        "NO_POWER_BUTTON",
+        "use --discovery acpi with a kernel that knows ACPI, or stop the machine",
+      );
+    }
+    if (this.#state !== "running") throw stateError("press the power button of", this.#state);
+    signalEventfd(this.#powerButton);
+  }
+
+  /**
+   * Presses the power button, waits until the guest has switched itself off, and pulls the plug after `deadlineMs`
+   * (30 s when left out): the reason is `stopped` then, with a `detail`. Rejects like `pressPowerButton`.
+   */
+  async shutdown(
+    { deadlineMs = SHUTDOWN_MS }: { readonly deadlineMs?: number } = {},
+  ): Promise<MachineExit> {
+    this.pressPowerButton();
+    await atMost(deadlineMs, this.exited);
+    const detail = `the guest did not power off within ${deadlineMs} ms`;
+    this.#outcome ??= { reason: "stopped", detail };
+    return this.stop();
+  }
+
   /** Ends the machine, whatever it is doing, as one pulls a plug: requests in flight are finished, no more. */
   stop(): Promise<MachineExit> {
     this.#outcome ??= { reason: "stopped" };
@@ -289,46 +326,28 @@ export class Machine implements AsyncDisposable {
   /** Workers own descriptors from `init` on, so they go the usual way out, with the stop asked for before they run. */
   async #stopUnstarted(): Promise<void> {
     this.#state = "stopping";
-    if (this.#settled === undefined) {
-      for (const vcpu of this.#vcpus) vcpu.done = true;
-      return this.#end(undefined); // they do not know of anything yet
-    }
+    if (this.#settled === undefined) return this.#end(undefined); // they do not know of anything yet
     await this.#settled;
-    for (const { id } of this.#vcpus) {
-      Atomics.or(this.#block.words, this.#block.vcpu(id, VCPU_REQUEST), VCPU_STOP);
-    }
+    this.#vcpus.request(VCPU_STOP);
     this.#launch();
     this.#windDown();
   }
 
   /** Gets every vCPU out of the guest, then the I/O thread out of its loop. */
   #windDown(): void {
-    if (this.#state === "running") {
+    if (["running", "pausing", "paused"].includes(this.#state)) {
       this.#state = "stopping";
+      this.#dropPause("The machine ended before it was paused");
       Atomics.store(this.#block.words, STOPPING, 1);
-      this.#kick();
+      this.#vcpus.request(VCPU_STOP);
     }
-    if (this.#state === "stopping" && this.#vcpus.every((vcpu) => vcpu.done)) this.#finish();
-  }
-
-  #kick(): void {
-    const running = this.#vcpus.filter((vcpu) => !vcpu.done);
-    for (const { id, runPage, threadId } of running) {
-      Atomics.or(this.#block.words, this.#block.vcpu(id, VCPU_REQUEST), VCPU_STOP);
-      if (runPage === undefined) continue;
-      runPage.immediateExit = true;
-      kickThread(threadId);
-    }
-    // A vCPU on its way to `start` loses nothing by a second kick; one that sleeps on a mailbox looks by itself.
-    if (running.length > 0) {
-      setTimeout(() => this.#state === "stopping" && this.#kick(), KICK_AGAIN_MS);
-    }
+    if (this.#state === "stopping" && this.#vcpus.done) this.#finish();
   }
 
   async #finish(): Promise<void> {
     if (this.#finishing) return;
     this.#finishing = true;
-    await this.#dismissVcpus();
+    await atMost(LEAVE_MS, this.#vcpus.dismiss());
     let panic: string | undefined;
     if (this.#io.dead === undefined) {
       const stopped = this.#io.next("stopped").then((report) => panic = report.panic);
@@ -337,16 +356,6 @@ export class Machine implements AsyncDisposable {
       await atMost(IO_STOP_MS, Promise.race([stopped, died]));
     }
     this.#end(panic);
-  }
-
-  /** No vCPU will be kicked any more: they may let go of their run pages. */
-  async #dismissVcpus(): Promise<void> {
-    const left = this.#vcpus.map(({ worker }) => {
-      const answer = worker.nextOrDeath("left").catch(() => {}); // the dead have nothing to say
-      worker.post({ type: "leave" });
-      return answer;
-    });
-    await atMost(LEAVE_MS, Promise.all(left));
   }
 
   #end(panic: string | undefined): void {
@@ -358,11 +367,6 @@ export class Machine implements AsyncDisposable {
 
   #describe(panic: string | undefined): MachineExit {
     const outcome = this.#outcome ?? { reason: "stopped" as const };
-    const count = (word: number) =>
-      this.#vcpus.reduce(
-        (sum, { id }) => sum + Atomics.load(this.#block.words, this.#block.vcpu(id, word)),
-        0,
-      );
     const booted = this.#firstEntryAt > 0 ? { bootMs: this.#firstEntryAt - this.#startedAt } : {};
     return {
       ...outcome,
@@ -370,17 +374,13 @@ export class Machine implements AsyncDisposable {
         ? { reason: "panic", detail: panic }
         : {}),
       ...booted,
-      exits: {
-        mmio: count(VCPU_EXITS_MMIO),
-        pio: count(VCPU_EXITS_PIO),
-        other: count(VCPU_EXITS_OTHER),
-      },
+      exits: this.#vcpus.exits(),
     };
   }
 
   /** No thread works on memory or descriptors any more, or is about to be ended. */
   #release(): void {
-    for (const { worker } of this.#vcpus) worker.terminate();
+    this.#vcpus.terminate();
     this.#io.terminate();
     this.#resources.dispose();
   }
@@ -397,8 +397,4 @@ async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
   const timer = setTimeout(late.resolve, ms);
   await Promise.race([work, late.promise]);
   clearTimeout(timer);
-}
-
-function startFailure(error: PlainError): MachineError {
-  return new MachineError(error.message, error.code ?? "INTERNAL", error.hint);
 }

@@ -9,7 +9,7 @@ export type {
   ConsolePortConfig,
   DeviceConfig,
 } from "../../devices/mod.ts";
-export type { DeviceSlot, RamRange } from "../arch/types.ts";
+export type { DeviceSlot, DiscoveryMethod, RamRange } from "../arch/types.ts";
 export type { ChannelConfig, Problem } from "../virtio/device_kind.ts";
 export { LIMITS } from "./config.ts";
 export type { ExitReason, MachineExit } from "./exit.ts";
@@ -17,8 +17,9 @@ export { checkConfig } from "./check.ts";
 export { type MachinePlan, planMachine, type PlannedDevice } from "./plan.ts";
 export {
   Machine,
-  MachineError,
   type MachineEvents,
   type MachineOptions,
+  type MachineStatus,
   type TerminalSize,
 } from "./machine.ts";
+export { MachineError } from "./machine_error.ts";

@@ -1,12 +1,13 @@
 /**
  * The machine as plain data before anything is opened: the one fixed device tree (addresses, sizes, interrupts)
- * from which command-line words and the flattened device tree are rendered (design.md 1.5). `--dry-run` prints
- * it, workers receive it, a snapshot will store it.
+ * from which command-line words, ACPI tables and the flattened device tree are rendered (design.md 1.5).
+ * `--dry-run` prints it, workers receive it, a snapshot will store it.
  */
 import type { ConsoleConfig, DeviceConfig } from "../../devices/mod.ts";
-import { architecture, type DeviceSlot, type RamRange } from "../arch/mod.ts";
+import { architecture, type DeviceSlot, type DiscoveryMethod, type RamRange } from "../arch/mod.ts";
 import type { ChannelConfig } from "../virtio/device_kind.ts";
-import type { Discovery, MachineConfig } from "./config.ts";
+import type { MachineConfig } from "./config.ts";
+import { decideDiscovery } from "./discovery.ts";
 
 /** One virtio device and its place. */
 export interface PlannedDevice {
@@ -31,20 +32,25 @@ export interface MachinePlan {
   /** Where serial output goes. */
   readonly serial: ChannelConfig;
   /** How the guest is told about `devices`; never more than one way. */
-  readonly discovery: Exclude<Discovery, "auto">;
+  readonly discovery: DiscoveryMethod;
+  /** Why that way, in words. */
+  readonly discoveryReason: string;
   /** The kernel's command line, device words included. */
   readonly cmdline: string;
 }
 
-/** Plans `config`, which `checkConfig` has found no fault with. Throws BootError. */
+/**
+ * Plans `config`, which `checkConfig` has found no fault with. Throws BootError. With `auto` discovery it reads the
+ * kernel; it opens nothing else.
+ */
 export function planMachine(config: MachineConfig): MachinePlan {
   const arch = architecture();
   const devices = devicesOf(config).map((device, index) => ({
     config: device,
     slot: arch.virtioSlot(index, `${device.kind}${index}`),
   }));
-  // ACPI and the MP table are rendered from the same slots once they are there; until then the words do.
-  const discovery = config.discovery === "auto" ? "cmdline" : config.discovery;
+  const cmdline = userCmdline(config);
+  const { method, reason } = decideDiscovery(config, cmdline);
   return {
     architecture: arch.name,
     config,
@@ -52,8 +58,11 @@ export function planMachine(config: MachineConfig): MachinePlan {
     fixed: arch.fixedSlots,
     devices,
     serial: serialChannel(config),
-    discovery,
-    cmdline: cmdlineOf(config, discovery, devices.map((device) => device.slot)),
+    discovery: method,
+    discoveryReason: reason,
+    cmdline: method === "cmdline"
+      ? withWords(cmdline, arch.deviceWords(devices.map((device) => device.slot)))
+      : cmdline,
   };
 }
 
@@ -78,18 +87,13 @@ function serialChannel(config: MachineConfig): ChannelConfig {
   }
 }
 
-function cmdlineOf(
-  config: MachineConfig,
-  discovery: MachinePlan["discovery"],
-  slots: readonly DeviceSlot[],
-): string {
+/** The command line without the words that announce devices. */
+export function userCmdline(config: MachineConfig): string {
   const { cmdline, cmdlineOnly } = config.kernel;
-  const arch = architecture();
   const words = cmdlineOnly !== undefined
     ? [cmdlineOnly]
-    : [arch.defaultCmdline, ...consoleWords(config), cmdline ?? ""];
-  const line = words.map((word) => word.trim()).filter((word) => word !== "").join(" ");
-  return discovery === "cmdline" ? withWords(line, arch.deviceWords(slots)) : line;
+    : [architecture().defaultCmdline, ...consoleWords(config), cmdline ?? ""];
+  return words.map((word) => word.trim()).filter((word) => word !== "").join(" ");
 }
 
 /** Appends `words` to what the kernel reads: a lone `--` begins the words for the guest's init. */

@@ -17,14 +17,23 @@ import {
   VCPU_EXITS_MMIO,
   VCPU_EXITS_OTHER,
   VCPU_EXITS_PIO,
+  VCPU_PARKED,
+  VCPU_PAUSE,
   VCPU_REQUEST,
   VCPU_STOP,
 } from "../ipc/control_block.ts";
 import type { VcpuExit } from "../ipc/messages.ts";
 import type { RunPage } from "../kvm/run_page.ts";
 import type { KvmVcpu } from "../kvm/vcpu.ts";
-import { drainKickSignal } from "../sys/thread.ts";
 import type { Bus } from "./bus.ts";
+
+/** What a vCPU tells around a pause. */
+export interface ParkEvents {
+  /** It is out of the guest and goes to sleep. */
+  parked(): void;
+  /** It goes on. */
+  unparked(): void;
+}
 
 export class VcpuLoop {
   readonly vcpu: KvmVcpu;
@@ -32,19 +41,23 @@ export class VcpuLoop {
   readonly #block: ControlBlock;
   readonly #mmio: Bus;
   readonly #pio: Bus;
+  readonly #events: ParkEvents;
   readonly #request: number;
+  readonly #parked: number;
   #exit: VcpuExit | undefined;
   #mmioExits = 0;
   #pioExits = 0;
   #otherExits = 0;
 
-  constructor(vcpu: KvmVcpu, block: ControlBlock, mmio: Bus, pio: Bus) {
+  constructor(vcpu: KvmVcpu, block: ControlBlock, mmio: Bus, pio: Bus, events: ParkEvents) {
     this.vcpu = vcpu;
     this.#page = vcpu.page;
     this.#block = block;
     this.#mmio = mmio;
     this.#pio = pio;
+    this.#events = events;
     this.#request = block.vcpu(vcpu.id, VCPU_REQUEST);
+    this.#parked = block.vcpu(vcpu.id, VCPU_PARKED);
   }
 
   /** For devices: the exit being served is the last one. */
@@ -54,20 +67,40 @@ export class VcpuLoop {
 
   /** Runs until the guest ends, KVM gives up, or control asks. Throws KvmError. */
   run(): VcpuExit {
-    const words = this.#block.words;
+    this.#heedRequests();
     while (this.#exit === undefined) {
-      if ((Atomics.load(words, this.#request) & VCPU_STOP) !== 0) {
-        this.#exit = { kind: "asked" };
-      } else if (this.vcpu.run()) {
+      if (this.vcpu.run()) {
         this.#serve();
       } else {
-        // A kick. The request was stored before the byte was set, so it is seen at the top of the loop.
-        this.#page.immediateExit = false;
-        drainKickSignal();
+        // A request is stored before its kick: seen here, or its kick is still to come and ends the next run().
+        this.vcpu.takeKick();
+        this.#heedRequests();
       }
     }
     this.#publishCounts();
     return this.#exit;
+  }
+
+  /** Comes back when nothing more is asked, or `#exit` is set. */
+  #heedRequests(): void {
+    for (;;) {
+      const request = Atomics.load(this.#block.words, this.#request);
+      if ((request & VCPU_STOP) !== 0) return this.end({ kind: "asked" });
+      if ((request & VCPU_PAUSE) === 0) return;
+      this.#park(request);
+    }
+  }
+
+  /** Sleeps while the request is `request`. */
+  #park(request: number): void {
+    const words = this.#block.words;
+    Atomics.store(words, this.#parked, 1);
+    this.#events.parked();
+    while (Atomics.load(words, this.#request) === request) {
+      Atomics.wait(words, this.#request, request);
+    }
+    Atomics.store(words, this.#parked, 0);
+    this.#events.unparked();
   }
 
   #publishCounts(): void {

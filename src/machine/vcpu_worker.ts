@@ -6,10 +6,11 @@
 /// <reference lib="deno.worker" />
 import { ExitRegister } from "../../devices/legacy/exit_register.ts";
 import { I8042 } from "../../devices/legacy/i8042.ts";
+import { PlatformPage } from "../../devices/legacy/platform_page.ts";
 import { Rtc } from "../../devices/legacy/rtc.ts";
 import { SerialPort } from "../../devices/legacy/serial.ts";
 import { MmioInterrupt } from "../../transports/mmio_interrupt.ts";
-import { type BootState, configureVcpu, loadBootState } from "../arch/vcpu.ts";
+import { type BootState, configureVcpu, loadBootState, noteGuestWasPaused } from "../arch/vcpu.ts";
 import { ControlBlock } from "../ipc/control_block.ts";
 import { MailboxCaller } from "../ipc/mailbox.ts";
 import {
@@ -75,7 +76,8 @@ function buildLoop(vcpu: KvmVcpu, init: VcpuInit<readonly Window[]>): VcpuLoop {
   const block = new ControlBlock(init.block, init);
   const wake = () => signalEventfd(init.ioWakeFd as FdNumber);
   let end: (exit: VcpuExit) => void = () => {};
-  const exitRegister = new ExitRegister((status) => end({ kind: "exit-register", status }));
+  const exit = (status: number) => end({ kind: "exit-register", status });
+  const reset = () => end({ kind: "reset" });
   const serial = new SerialPort(
     block.words,
     block.serial,
@@ -92,10 +94,10 @@ function buildLoop(vcpu: KvmVcpu, init: VcpuInit<readonly Window[]>): VcpuLoop {
   const parts: BusParts = {
     legacy: new Map<Window["kind"], ByteRegisters>([
       ["serial", serial],
-      ["keyboard", new I8042(() => end({ kind: "reset" }))],
+      ["keyboard", new I8042(reset)],
       ["rtc", new Rtc(() => new Date())],
-      ["exit", exitRegister],
-      ["platform", exitRegister], // the page's first word; the rest of it is empty
+      ["exit", new ExitRegister(exit)],
+      ["platform", new PlatformPage({ exit, reset, powerOff: () => end({ kind: "poweroff" }) })],
     ]),
     interrupts: init.irqFds.map((fd, index) =>
       new MmioInterrupt(block.words, block.interruptStatus(index), {
@@ -109,6 +111,7 @@ function buildLoop(vcpu: KvmVcpu, init: VcpuInit<readonly Window[]>): VcpuLoop {
     block,
     new Bus("mmio", init.windows, parts),
     new Bus("pio", init.windows, parts),
+    { parked: () => report({ type: "parked" }), unparked: () => noteGuestWasPaused(vcpu) },
   );
   end = (exit) => loop.end(exit);
   return loop;

@@ -3,6 +3,7 @@
 
 #include "cmdline.h"
 #include "memory.h"
+#include "print.h"
 #include "ring0.h"
 
 #define STATUS_UNTOUCHED 0xff      /* no status has this value: finds a device that forgot to write it */
@@ -44,4 +45,22 @@ uint8_t block_request(struct block *disk, uint32_t type, uint64_t sector, uint32
   virtq_kick(&disk->queue);
   virtq_wait(&disk->queue);
   return disk->slots[0].status;
+}
+
+void block_sum_add(struct block_sum *sum, const uint8_t *data, uint64_t offset, uint32_t length) {
+  const uint32_t *words = (const uint32_t *)data;
+  uint32_t weight = (uint32_t)(offset / 4) * 2 + 1, a = sum->plain, b = sum->weighted;
+  for (uint32_t i = 0; i < length / 4; i++, weight += 2) {
+    a += words[i];
+    b += words[i] * weight;
+  }
+  *sum = (struct block_sum){ a, b };
+}
+
+void block_sum_print(const struct block_sum *sum, uint64_t bytes) {
+  print("sum ");
+  print_hex(sum->plain, 8);
+  print_hex(sum->weighted, 8);
+  print(" ");
+  print_field("bytes", bytes);
 }

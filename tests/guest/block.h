@@ -61,4 +61,15 @@ void block_submit(struct block *disk, uint16_t slot, uint32_t type, uint64_t sec
 /* One request from start to end on slot 0; returns its status. */
 uint8_t block_request(struct block *disk, uint32_t type, uint64_t sector, uint32_t length);
 
+/* Sums over the words of a disk, each weighted by its place: blocks may come in any order but not in any place. */
+struct block_sum {
+  uint32_t plain, weighted;
+};
+
+/* Adds `length` bytes that are `offset` bytes into the range summed. */
+void block_sum_add(struct block_sum *sum, const uint8_t *data, uint64_t offset, uint32_t length);
+
+/* "sum HEX16 bytes N" */
+void block_sum_print(const struct block_sum *sum, uint64_t bytes);
+
 #endif

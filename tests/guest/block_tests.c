@@ -89,18 +89,10 @@ uint8_t test_blk_info(void) {
   return status;
 }
 
-static uint32_t plain_sum, weighted_sum;
+static struct block_sum sum;
 
-/* Words are weighted by their place, so blocks may arrive in any order but not in any place. */
-static void add_to_sums(const uint8_t *data, uint64_t offset, uint32_t length) {
-  const uint32_t *words = (const uint32_t *)data;
-  uint32_t weight = (uint32_t)(offset / 4) * 2 + 1, a = plain_sum, b = weighted_sum;
-  for (uint32_t i = 0; i < length / 4; i++, weight += 2) {
-    a += words[i];
-    b += words[i] * weight;
-  }
-  plain_sum = a;
-  weighted_sum = b;
+static void add_to_sum(const uint8_t *data, uint64_t offset, uint32_t length) {
+  block_sum_add(&sum, data, offset, length);
 }
 
 uint8_t test_blk_sum(void) {
@@ -108,14 +100,10 @@ uint8_t test_blk_sum(void) {
   block_open(&disk, transfer.depth, transfer.block_size);
   transfer.first_sector = cmdline_number("from", 0);
   transfer.bytes = cmdline_number("count", disk.capacity - transfer.first_sector) * SECTOR;
-  transfer.consume = add_to_sums;
+  transfer.consume = add_to_sum;
   uint8_t status = run_transfer(&transfer);
   if (status != 0) return status;
-  print("sum ");
-  print_hex(plain_sum, 8);
-  print_hex(weighted_sum, 8);
-  print(" ");
-  print_field("bytes", transfer.bytes);
+  block_sum_print(&sum, transfer.bytes);
   if (cmdline_flag("wantirq")) print_field("interrupt", virtio_acknowledge(disk.device, INTERRUPT_USED));
   return 0;
 }

@@ -57,6 +57,13 @@ static inline void cpu_relax(void) {
   asm volatile("pause" : : : "memory");
 }
 
+/* The counter after every earlier load (Intel SDM vol. 2, RDTSC: lfence holds it back). */
+static inline uint64_t ordered_cycles(void) {
+  uint32_t low, high;
+  asm volatile("lfence; rdtsc" : "=a"(low), "=d"(high) : : "memory");
+  return (uint64_t)high << 32 | low;
+}
+
 static inline uint64_t cycles(void) {
   uint32_t low, high;
   asm volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");

@@ -10,6 +10,7 @@
 #define EFER_LME 0x100
 #define CR4_PAE 0x20
 #define CR0_LONG 0x80000033        /* PG, NE, ET, MP, PE */
+#define CR0_PROTECTED 0x33         /* the same without PG */
 #define USER_RFLAGS 0x3002         /* IOPL 3: ring 3 may use in and out; interrupts off: we poll */
 #define XEN_ELFNOTE_PHYS32_ENTRY 18
 
@@ -75,6 +76,64 @@ enter_user:
         pushq $USER_RFLAGS
         pushq $USER_CS
         pushq $guest_start
+        iretq
+
+/*
+ * An application processor: SIPI starts it in real mode at this code's copy on AP_PAGE (smp.c), which
+ * takes it to protected mode, to long mode, and down to ring 3. One at a time: they share ap_launch.
+ */
+        .code16
+        .globl ap_code, ap_code_end
+ap_code:
+        cli
+        cld
+        movw %cs, %ax
+        movw %ax, %ds
+        lgdtl ap_code_gdt - ap_code
+        movl $CR0_PROTECTED, %eax
+        movl %eax, %cr0
+        ljmpl $KERNEL_CS_32, $ap_protected
+ap_code_gdt:
+        .word GDT_BYTES - 1
+        .long gdt
+ap_code_end:
+
+        .code32
+ap_protected:
+        movl $KERNEL_DS, %eax
+        movl %eax, %ds
+        movl %eax, %ss
+        movl $page_map, %eax
+        movl %eax, %cr3
+        movl $CR4_PAE, %eax
+        movl %eax, %cr4
+        movl $MSR_EFER, %ecx
+        xorl %edx, %edx
+        movl $EFER_LME, %eax
+        wrmsr
+        movl $CR0_LONG, %eax
+        movl %eax, %cr0
+        ljmp $KERNEL_CS, $ap_long
+
+        .code64
+ap_long:
+        lgdt ap_launch             /* its own: a task segment serves one processor */
+        lidt idt_pointer
+        movl $USER_DS, %eax
+        movl %eax, %ds
+        movl %eax, %es
+        xorl %eax, %eax
+        movl %eax, %fs
+        movl %eax, %gs
+        movl $TSS_SELECTOR, %eax
+        ltr %ax
+        movq ap_launch + AP_KERNEL_STACK, %rsp
+        movq ap_launch + AP_CPU, %rdi
+        pushq $USER_DS
+        pushq ap_launch + AP_USER_STACK
+        pushq $USER_RFLAGS
+        pushq $USER_CS
+        pushq $ap_start
         iretq
 
         .text

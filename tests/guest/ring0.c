@@ -99,7 +99,7 @@ void ending_init(void) {
   exit_register = parse_number(&where);
 }
 
-static void halt_forever(uint64_t unused) {
+void halt_forever(uint64_t unused) {
   (void)unused;
   for (;;) asm volatile("cli; hlt");
 }

@@ -32,6 +32,9 @@ __attribute__((noreturn)) void leave(uint8_t status);
 /* Leaves the way the word `end=` says. */
 __attribute__((noreturn)) void finish(uint8_t status);
 
+/* Ring 0: stops this processor for good. */
+void halt_forever(uint64_t unused);
+
 /* Prints "guest failed: WHY" and leaves with STATUS_FAILED. */
 __attribute__((noreturn)) void die(const char *why);
 

@@ -8,6 +8,7 @@
 #define IER (COM1 + 1)
 #define MCR (COM1 + 4)
 #define LSR (COM1 + 5)
+#define SCR (COM1 + 7)
 
 #define IER_RECEIVED 0x01
 #define MCR_DTR_RTS_OUT2 0x0b     /* OUT2 gates the interrupt line on a PC */
@@ -25,6 +26,14 @@ void serial_put(uint8_t byte) {
 
 int serial_poll(void) {
   return in8(LSR) & LSR_DATA_READY ? in8(DATA) : -1;
+}
+
+void serial_scratch_write(uint8_t byte) {
+  out8(SCR, byte);
+}
+
+uint8_t serial_scratch_read(void) {
+  return in8(SCR);
 }
 
 void serial_enable_receive_interrupt(void) {

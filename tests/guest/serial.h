@@ -17,6 +17,10 @@ void serial_put(uint8_t byte);
 /* The next received byte, or -1 if there is none. */
 int serial_poll(void);
 
+/* The scratch register: does nothing and keeps a byte. */
+void serial_scratch_write(uint8_t byte);
+uint8_t serial_scratch_read(void);
+
 void serial_enable_receive_interrupt(void);
 
 #endif

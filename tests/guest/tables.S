@@ -10,7 +10,7 @@
         .balign 16
         .globl gdt_pointer, idt_pointer
 gdt_pointer:
-        .word gdt_end - gdt - 1
+        .word GDT_BYTES - 1
         .quad gdt
         .balign 16
 idt_pointer:
@@ -18,8 +18,9 @@ idt_pointer:
         .quad idt
 
         .balign 16
+        .globl gdt
 gdt:    .quad 0
-        .quad 0
+        .quad 0x00cf9b000000ffff   /* 0x08 ring 0 code, 32-bit: the way of other processors to long mode */
         .quad 0x00af9b000000ffff   /* 0x10 ring 0 code, 64-bit */
         .quad 0x00cf93000000ffff   /* 0x18 ring 0 data */
         .quad 0x00cffb000000ffff   /* 0x20 ring 3 code, 32-bit: unused, keeps Linux's order */
@@ -28,7 +29,6 @@ gdt:    .quad 0
         .quad 0
         .quad tss_descriptor       /* 0x40, made by link.ld; the upper half of its address is 0 */
         .quad 0
-gdt_end:
 
         .balign 16
 idt:

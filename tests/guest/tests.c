@@ -20,6 +20,7 @@ static const struct {
   { "serial", test_serial },
   { "serial-echo", test_serial_echo },
   { "serial-irq", test_serial_irq },
+  { "power", test_power },
   { "console", test_console },
   { "console-echo", test_console_echo },
   { "console-flood", test_console_flood },
@@ -35,6 +36,13 @@ static const struct {
   { "blk-bench", test_blk_bench },
   { "mmio-bench", test_mmio_bench },
   { "kick-bench", test_kick_bench },
+  { "smp-start", test_smp_start },
+  { "smp-count", test_smp_count },
+  { "smp-tsc", test_smp_tsc },
+  { "smp-clock", test_smp_clock },
+  { "smp-stopped", test_smp_stopped },
+  { "smp-work", test_smp_work },
+  { "smp-end", test_smp_end },
 };
 
 void print_result(uint64_t ops, uint64_t bytes, uint64_t cycles) {

@@ -8,6 +8,8 @@ uint8_t test_serial(void);
 uint8_t test_serial_echo(void);
 uint8_t test_serial_irq(void);
 
+uint8_t test_power(void);
+
 uint8_t test_console(void);
 uint8_t test_console_echo(void);
 uint8_t test_console_flood(void);
@@ -25,6 +27,14 @@ uint8_t test_blk_bench(void);
 
 uint8_t test_mmio_bench(void);
 uint8_t test_kick_bench(void);
+
+uint8_t test_smp_start(void);
+uint8_t test_smp_count(void);
+uint8_t test_smp_tsc(void);
+uint8_t test_smp_clock(void);
+uint8_t test_smp_stopped(void);
+uint8_t test_smp_work(void);
+uint8_t test_smp_end(void);
 
 /* Prints {"ops":…,"bytes":…,"cycles":…} */
 void print_result(uint64_t ops, uint64_t bytes, uint64_t cycles);

@@ -85,7 +85,7 @@ static void add_status(const struct virtio_device *device, uint32_t bit) {
   set_reg(device, MMIO_STATUS, reg(device, MMIO_STATUS) | bit);
 }
 
-static uint64_t offered_features(const struct virtio_device *device) {
+uint64_t virtio_offered(const struct virtio_device *device) {
   uint64_t features = 0;
   for (uint32_t word = 0; word < 2; word++) {
     set_reg(device, MMIO_DEVICE_FEATURES_SEL, word);
@@ -107,7 +107,7 @@ void virtio_negotiate(struct virtio_device *device, uint64_t wanted) {
   while (reg(device, MMIO_STATUS) != 0) cpu_relax();
   add_status(device, STATUS_ACKNOWLEDGE);
   add_status(device, STATUS_DRIVER);
-  device->offered = offered_features(device);
+  device->offered = virtio_offered(device);
   if (!(device->offered & VIRTIO_F_VERSION_1)) die("the device does not offer VERSION_1");
   wanted |= VIRTIO_F_VERSION_1;
   if (!cmdline_flag("noevent")) wanted |= VIRTIO_F_EVENT_IDX;

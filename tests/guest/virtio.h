@@ -70,6 +70,9 @@ struct virtio_device *virtio_find(uint32_t id, unsigned n);
 /* Reset up to FEATURES_OK (clause 3.1.1). Takes what is offered of `wanted` and of the ring features. */
 void virtio_negotiate(struct virtio_device *device, uint64_t wanted);
 
+/* Feature bits the device offers; two accesses a word, so one processor at a time. */
+uint64_t virtio_offered(const struct virtio_device *device);
+
 /* Sets up queue `index`; false if the device has no such queue. */
 bool virtio_queue(struct virtio_device *device, struct virtqueue *queue, uint16_t index);
 

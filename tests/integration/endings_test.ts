@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch } from "../../src/std/assert.ts";
 import { CliProcess, runTinyCli, tinyArgs } from "../support/cli_process.ts";
 import { DiskDirectory } from "../support/disk_image.ts";
-import { kvmTest } from "../support/kvm.ts";
+import { kvmTest, SLOWNESS } from "../support/kvm.ts";
 
 /** Where the platform page's exit word is (contract.md, "Test guests"). */
 const EXIT_WORD = "0xd0000000";
@@ -10,6 +10,23 @@ const EXIT_WORD = "0xd0000000";
 const NEEDS_EMULATION = Deno.readTextFileSync("/proc/cpuinfo").match(/^flags\s*:.*\b(vmx|svm)\b/m)
   ? "this host runs guest ring 0 in hardware: there is no instruction it cannot run"
   : undefined;
+
+/** A triple fault is a death, said like this. */
+const TRIPLE_FAULT_DEATH = {
+  code: 255,
+  reason: "triple-fault",
+  error: /^error: guest died of a triple fault: .*\[GUEST_TRIPLE_FAULT\]\n/,
+};
+/** After a shutdown the VMCB is undefined, so kvm_amd has reset the vCPU before anyone can look at its IDT. */
+const HIDES_THE_IDT = isDirectory("/sys/module/kvm_amd");
+
+function isDirectory(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
+}
 
 interface Ending {
   readonly name: string;
@@ -45,17 +62,16 @@ const ENDINGS: readonly Ending[] = [
     reason: "reboot",
   },
   {
-    name: "a triple fault with an empty IDT is a clean reboot",
+    name: `a triple fault with an empty IDT is ${
+      HIDES_THE_IDT ? "a death on AMD" : "a clean reboot"
+    }`,
     words: "test=idle end=triple",
-    code: 0,
-    reason: "reboot",
+    ...(HIDES_THE_IDT ? TRIPLE_FAULT_DEATH : { code: 0, reason: "reboot" }),
   },
   {
     name: "a triple fault with handlers in place is a death",
     words: "test=idle end=triple-full",
-    code: 255,
-    reason: "triple-fault",
-    error: /^error: guest died of a triple fault: .*\[GUEST_TRIPLE_FAULT\]\n/,
+    ...TRIPLE_FAULT_DEATH,
   },
   {
     name: "an instruction KVM cannot emulate is a death that names it",
@@ -112,7 +128,7 @@ for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130], ["SIGHUP", 129]
         { code: result.code, signal: result.signal, stderr: result.stderr },
         { code, signal: null, stderr: "" },
       );
-      assertLessOrEqual(performance.now() - begin, 3000);
+      assertLessOrEqual(performance.now() - begin, 3000 * SLOWNESS);
     });
   }
 }

@@ -6,36 +6,15 @@ import {
   assertThrows,
 } from "../../src/std/assert.ts";
 import type { MachineConfig } from "../../src/machine/config.ts";
-import { Machine, MachineError } from "../../src/machine/machine.ts";
+import { Machine } from "../../src/machine/machine.ts";
+import { MachineError } from "../../src/machine/machine_error.ts";
 import { blockSum, DiskDirectory } from "../support/disk_image.ts";
-import { type HostState, hostState } from "../support/host_state.ts";
-import { delay, kvmTest, runTiny, tinyConfig, tinyReport } from "../support/kvm.ts";
+import { assertNothingLeft, hostState, settledState } from "../support/host_state.ts";
+import { delay, kvmTest, runTiny, SLOWNESS, tinyConfig, tinyReport } from "../support/kvm.ts";
 
-const CYCLES = 200;
+/** Under TCG a machine takes seconds. */
+const CYCLES = Math.ceil(200 / SLOWNESS);
 const WARM_UP = 10;
-/** V8 and the allocator keep some of what 190 machines touched; a leaked machine would cost megabytes each time. */
-const RSS_MARGIN_MIB = 64;
-/** Arenas and V8's code pages come and go in single mappings. A leaked machine leaves at least three. */
-const MAPPING_MARGIN = 40;
-/** Deno's thread pools may grow by a thread late; a leaked machine leaves two. */
-const THREAD_MARGIN = 4;
-
-/** Threads that were told to end take a moment. */
-const SETTLE_MS = 300;
-
-async function settledState(): Promise<HostState> {
-  await delay(SETTLE_MS);
-  return hostState();
-}
-
-function assertNothingLeft(before: HostState, after: HostState): void {
-  if (Deno.env.get("DBG")) console.log(before, after);
-  assertEquals(after.fds, before.fds, "open descriptors");
-  assertLessOrEqual(after.threads, before.threads + THREAD_MARGIN, "threads");
-  assertLessOrEqual(after.mappings, before.mappings + MAPPING_MARGIN, "mappings");
-  assertLessOrEqual(after.rssMib, before.rssMib + RSS_MARGIN_MIB, "resident MiB");
-}
-
 /** One machine that has served every kind of resource: RAM, a disk, a console, named ports. */
 async function busyConfig(path: string, words: string): Promise<MachineConfig> {
   return await tinyConfig({

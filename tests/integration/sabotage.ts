@@ -5,10 +5,11 @@
 import { main } from "../../src/cli/main.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { descriptorsOf } from "../support/host_state.ts";
+import { SLOWNESS } from "../support/kvm.ts";
 
 const target = Deno.env.get("SABOTAGE") ?? "";
 /** Long enough for the guest to be at work. */
-const DELAY_MS = 500;
+const DELAY_MS = 500 * SLOWNESS;
 
 const looking = setInterval(() => {
   if (descriptorsOf(target).length === 0) return;

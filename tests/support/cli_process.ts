@@ -157,7 +157,7 @@ export class CliProcess implements AsyncDisposable {
     return this.#stderr.text;
   }
 
-  async write(text: string): Promise<void> {
+  async write(text: string | Uint8Array): Promise<void> {
     await this.#stdin.write(bytesOf(text));
   }
 

@@ -50,17 +50,24 @@ export class FakeRunPage {
   }
 }
 
-/** Runs `exits` one after the other. `id` is 1, so that nothing works by being word 0. */
+/**
+ * Runs `exits` one after the other, and like KVM none while `immediate_exit` is set. `id` is 1, so that nothing
+ * works by being word 0.
+ */
 export function fakeVcpu(run: FakeRunPage, exits: readonly (() => void)[]): KvmVcpu {
   const left = [...exits];
   const vcpu = {
     id: 1,
     page: run.page,
     run(): boolean {
+      if (run.view.getUint8(kvm_run.at.immediate_exit) !== 0) return false;
       const exit = left.shift();
       if (exit === undefined) throw new Error("The guest was entered after its last exit");
       exit();
       return true;
+    },
+    takeKick(): void {
+      run.page.immediateExit = false;
     },
   };
   // SAFETY of the cast: the loop uses these members and, for failures we do not test here, `get`.

@@ -1,4 +1,18 @@
-/** What a process holds, counted from /proc: descriptors, threads, mappings and resident memory. */
+/** What a process holds, counted from /proc: descriptors, threads, mappings, resident memory, and time on processors. */
+import { assertEquals, assertLessOrEqual } from "../../src/std/assert.ts";
+import { delay } from "./kvm.ts";
+
+/** V8 and the allocator keep some of what 190 machines touched; a leaked machine would cost megabytes each time. */
+const RSS_MARGIN_MIB = 64;
+/** Arenas and V8's code pages come and go in single mappings. A leaked machine leaves at least three. */
+const MAPPING_MARGIN = 40;
+/** Deno's thread pools may grow by a thread late; a leaked machine leaves two. */
+const THREAD_MARGIN = 4;
+/** Threads that were told to end take a moment, dozens of them on a busy host some more. */
+const SETTLE_MS = 300;
+const SETTLE_LOOKS = 20;
+/** USER_HZ, in which /proc counts: 100 on every Linux. */
+const TICK_MS = 10;
 
 export interface HostState {
   readonly fds: number;
@@ -21,6 +35,36 @@ export function hostState(pid: number | "self" = "self"): HostState {
 
 function entries(directory: string): number {
   return [...Deno.readDirSync(directory)].length;
+}
+
+/** The same of this process, once threads that are ending have ended: when a while changes nothing any more. */
+export async function settledState(): Promise<HostState> {
+  let before = hostState();
+  for (let look = 0; look < SETTLE_LOOKS; look++) {
+    await delay(SETTLE_MS);
+    const now = hostState();
+    if (now.fds === before.fds && now.threads === before.threads) return now;
+    before = now;
+  }
+  return before;
+}
+
+/** `before` and `after` are what this process held around machines that are gone. */
+export function assertNothingLeft(
+  before: HostState,
+  after: HostState,
+  threadMargin: number = THREAD_MARGIN,
+): void {
+  assertEquals(after.fds, before.fds, "open descriptors");
+  assertLessOrEqual(after.threads, before.threads + threadMargin, "threads");
+  assertLessOrEqual(after.mappings, before.mappings + MAPPING_MARGIN, "mappings");
+  assertLessOrEqual(after.rssMib, before.rssMib + RSS_MARGIN_MIB, "resident MiB");
+}
+
+/** Milliseconds that all threads of this process have run on processors. */
+export function processorMs(): number {
+  const fields = Deno.readTextFileSync("/proc/self/stat").replace(/^.*\) /, "").split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS; // utime and stime: fields 14 and 15 of proc(5)
 }
 
 /** Numbers of this process's descriptors whose target in /proc/self/fd is `target`. */

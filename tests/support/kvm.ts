@@ -6,12 +6,17 @@ import type { DeviceConfig } from "../../devices/mod.ts";
 import type { ConsoleConfigMode, Discovery, MachineConfig } from "../../src/machine/config.ts";
 import type { MachineExit } from "../../src/machine/exit.ts";
 import { Machine, type MachineEvents } from "../../src/machine/machine.ts";
-import { type BuildProgress, ensureKernel, ensureRootImage } from "../../src/guest/mod.ts";
+import { ensuredGuest } from "../../src/cli/default_guest.ts";
+import { hostGuestChoice } from "../../src/cli/guest_choice.ts";
+import type { BuildProgress } from "../../src/guest/mod.ts";
 import { buildTinyGuest } from "../guest/build.ts";
 
 const KVM = "/dev/kvm";
 /** Far above what any test needs on a busy two-core machine: a hang must fail, slowness must not. */
 const LIMIT_MS = 60_000;
+
+/** How many times as long everything may take: the lab (`deno task lab`) sets it, a host under TCG. */
+export const SLOWNESS = Number(Deno.env.get("DINOVISOR_TEST_SLOWNESS") ?? 1);
 
 export interface KvmTestOptions {
   readonly limitMs?: number;
@@ -51,8 +56,9 @@ function openKvm(): string | undefined {
   }
 }
 
-/** `work`, or a failure when it takes longer than `ms`. */
-export async function within<T>(ms: number, what: string, work: Promise<T>): Promise<T> {
+/** `work`, or a failure when it takes longer than `limitMs` (on a slow host: longer in proportion). */
+export async function within<T>(limitMs: number, what: string, work: Promise<T>): Promise<T> {
+  const ms = limitMs * SLOWNESS;
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(() => late.reject(new Error(`${what}: no end after ${ms} ms`)), ms);
   try {
@@ -62,12 +68,13 @@ export async function within<T>(ms: number, what: string, work: Promise<T>): Pro
   }
 }
 
-/** Looks until `done` says yes; fails with `what` after `ms`. */
+/** Looks until `done` says yes; fails with `what` after `limitMs` (on a slow host: longer in proportion). */
 export async function until(
   what: string,
   done: () => boolean | Promise<boolean>,
-  ms = 10_000,
+  limitMs = 10_000,
 ): Promise<void> {
+  const ms = limitMs * SLOWNESS;
   const deadline = performance.now() + ms;
   while (!await done()) {
     if (performance.now() > deadline) throw new Error(`Waited ${ms} ms in vain until ${what}`);
@@ -117,10 +124,11 @@ export async function runTiny(
 export async function tinyReport(
   words: string,
   devices: readonly DeviceConfig[] = [],
+  vcpus = 1,
 ): Promise<{ readonly exit: MachineExit; readonly text: string }> {
   const path = Deno.makeTempFileSync({ prefix: "dinovisor-serial-" });
   try {
-    const exit = await runTiny({ words, devices, console: { mode: "file", path } });
+    const exit = await runTiny({ words, devices, vcpus, console: { mode: "file", path } });
     return { exit, text: Deno.readTextFileSync(path) };
   } finally {
     Deno.removeSync(path);
@@ -130,7 +138,7 @@ export async function tinyReport(
 /** What a boot of the default guest may take, and on the first call of a machine's life its build. */
 const LINUX_LIMIT_MS = 20 * 60_000;
 
-/** A test with the default guest, which is built first where the cache has none. */
+/** A test with the default guest, which is made first where the cache has none. */
 export function linuxTest(name: string, work: () => Promise<void>): void {
   const withGuest = async () => {
     await ensureDefaultGuest();
@@ -142,6 +150,5 @@ export function linuxTest(name: string, work: () => Promise<void>): void {
 async function ensureDefaultGuest(): Promise<void> {
   const stage = (name: string) => console.log(`default guest: ${name}`);
   const progress: BuildProgress = { stage, fraction() {} };
-  await ensureKernel({ progress });
-  await ensureRootImage({ progress });
+  await ensuredGuest(hostGuestChoice().kind, { progress });
 }

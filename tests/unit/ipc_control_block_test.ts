@@ -11,6 +11,7 @@ import {
   VCPU_EXITS_OTHER,
   VCPU_EXITS_PIO,
   VCPU_MAILBOX,
+  VCPU_PARKED,
   VCPU_REQUEST,
   WINDOW_SIZE,
 } from "../../src/ipc/control_block.ts";
@@ -39,6 +40,7 @@ function namedWords(block: ControlBlock, shape: ControlBlockShape): Map<string, 
     words.set(`vCPU ${id} request`, block.vcpu(id, VCPU_REQUEST));
     words.set(`vCPU ${id} MMIO exits`, block.vcpu(id, VCPU_EXITS_MMIO));
     words.set(`vCPU ${id} PIO exits`, block.vcpu(id, VCPU_EXITS_PIO));
+    words.set(`vCPU ${id} parked`, block.vcpu(id, VCPU_PARKED));
     words.set(`vCPU ${id} other exits`, block.vcpu(id, VCPU_EXITS_OTHER));
     for (let i = 0; i < MAILBOX_WORDS; i++) {
       words.set(`vCPU ${id} mailbox word ${i}`, block.vcpu(id, VCPU_MAILBOX + i));

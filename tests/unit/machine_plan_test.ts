@@ -44,7 +44,7 @@ Deno.test("the places of a PC are fixed", () => {
     ["keyboard", "pio", 0x60, 1],
     ["rtc", "pio", 0x70, 8],
     ["exit", "pio", 0xf4, undefined],
-    ["platform", "mmio", 0xd000_0000, undefined],
+    ["platform", "mmio", 0xd000_0000, 9],
   ]);
 });
 

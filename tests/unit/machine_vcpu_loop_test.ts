@@ -14,6 +14,8 @@ import {
   VCPU_EXITS_MMIO,
   VCPU_EXITS_OTHER,
   VCPU_EXITS_PIO,
+  VCPU_PARKED,
+  VCPU_PAUSE,
   VCPU_REQUEST,
   VCPU_STOP,
 } from "../../src/ipc/control_block.ts";
@@ -39,6 +41,10 @@ class Bench {
   readonly block = ControlBlock.create({ vcpus: 2, devices: 0 });
   /** `offset=value` of each byte written. */
   readonly written: string[] = [];
+  /** What the vCPU told, with its parked word. */
+  readonly events: string[] = [];
+  /** Called when the vCPU parks; on this one thread, whoever ends the pause must do so here. */
+  parked: () => void = () => this.events.push(`parked ${this.word(VCPU_PARKED)}`);
   #next = 0x10;
   loop: VcpuLoop | undefined;
 
@@ -56,13 +62,26 @@ class Bench {
     };
     const vcpu = fakeVcpu(this.run, [...exits, () => this.#askToStop()]);
     const [mmio, pio] = [new Bus("mmio", WINDOWS, parts), new Bus("pio", WINDOWS, parts)];
-    this.loop = new VcpuLoop(vcpu, this.block, mmio, pio);
+    this.loop = new VcpuLoop(vcpu, this.block, mmio, pio, {
+      parked: () => this.parked(),
+      unparked: () => this.events.push(`unparked ${this.word(VCPU_PARKED)}`),
+    });
     return this.loop.run();
   }
 
   #askToStop(): void {
     this.run.reason(KVM_EXIT_INTR);
-    Atomics.store(this.block.words, this.block.vcpu(1, VCPU_REQUEST), VCPU_STOP);
+    this.ask(VCPU_STOP);
+  }
+
+  /** As control does it: the request, then the kick. */
+  ask(request: number): void {
+    Atomics.store(this.block.words, this.block.vcpu(1, VCPU_REQUEST), request);
+    this.run.page.immediateExit = true;
+  }
+
+  word(word: number): number {
+    return Atomics.load(this.block.words, this.block.vcpu(1, word));
   }
 
   counts(vcpu = 1): number[] {
@@ -130,6 +149,62 @@ Deno.test("a request to stop is seen before the guest is entered again", () => {
   assertEquals(bench.serve(), { kind: "asked" });
   Atomics.store(bench.block.words, bench.block.vcpu(1, VCPU_REQUEST), VCPU_STOP);
   assertEquals(bench.serve(() => assert(false, "the guest was entered")), { kind: "asked" });
+});
+
+Deno.test("a vCPU parks after the access it serves, and goes on when the request is taken back", () => {
+  const bench = new Bench();
+  bench.parked = () => {
+    bench.events.push(`parked ${bench.word(VCPU_PARKED)} after ${bench.written}`);
+    Atomics.store(bench.block.words, bench.block.vcpu(1, VCPU_REQUEST), 0);
+  };
+  bench.serve(
+    () => {
+      bench.ask(VCPU_PAUSE);
+      bench.run.pio(PORT, 1, 1, [7]);
+    },
+    () => bench.run.pio(PORT, 1, 1, [8]),
+  );
+  assertEquals(bench.events, ["parked 1 after 0=7", "unparked 0"]);
+  assertEquals(bench.written, ["0=7", "0=8"]);
+  assertEquals(bench.word(VCPU_PARKED), 0);
+});
+
+Deno.test("a pause asked for before the start comes before the guest's first instruction", () => {
+  const bench = new Bench();
+  bench.parked = () => {
+    bench.events.push("parked");
+    bench.ask(VCPU_STOP);
+  };
+  bench.ask(VCPU_PAUSE);
+  const exit = bench.serve(() => assert(false, "the guest was entered"));
+  assertEquals(exit, { kind: "asked" });
+  assertEquals(bench.events, ["parked", "unparked 0"]);
+});
+
+Deno.test("a pause taken back and asked for again while a vCPU leaves it parks it again", () => {
+  const bench = new Bench();
+  let parks = 0;
+  bench.parked = () => {
+    parks++;
+    // What control does between two looks of the vCPU: PAUSE is set again when it looks for the second time.
+    Atomics.store(bench.block.words, bench.block.vcpu(1, VCPU_REQUEST), parks < 3 ? 0 : VCPU_STOP);
+  };
+  const push = bench.events.push.bind(bench.events);
+  bench.events.push = (event) => {
+    if (event.startsWith("unparked") && parks < 3) bench.ask(VCPU_PAUSE);
+    return push(event);
+  };
+  bench.ask(VCPU_PAUSE);
+  const exit = bench.serve(() => assert(false, "the guest was entered"));
+  assertEquals([exit.kind, parks], ["asked", 3]);
+});
+
+Deno.test("a kick without a request is forgotten", () => {
+  const bench = new Bench();
+  bench.run.page.immediateExit = true;
+  bench.serve(() => bench.run.pio(PORT, 1, 1, [9]));
+  assertEquals(bench.written, ["0=9"]);
+  assertEquals(bench.events, []);
 });
 
 Deno.test("a device may end the run; the first to do so is believed", () => {
