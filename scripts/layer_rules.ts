@@ -220,8 +220,8 @@ export const RULES: readonly Rule[] = [
     id: "guest-diet",
     from: /^src\/guest\//,
     to: OURS,
-    exceptTo: /^src\/(?:guest|std|abi)\//,
-    reason: "the guest builder stands alone: src/std and src/abi only",
+    exceptTo: /^src\/(?:guest|std|abi|sys)\//,
+    reason: "the guest builder stands alone: src/std, src/abi and, to unpack files, src/sys",
   },
   {
     id: "guest-users",

@@ -23,6 +23,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called with every line of output. */
   readonly onLine?: (line: string) => void;
+  /** Lines that are left out of the log: progress for programs, which would push out what an error needs. */
+  readonly unlogged?: RegExp;
 }
 
 /** The log of one build. */
@@ -62,7 +64,7 @@ export class BuildLog implements Disposable {
     this.line(`+ ${command.join(" ")}`);
     await using child = this.#start(command, options);
     const take = (line: string): void => {
-      this.line(line);
+      if (!options.unlogged?.test(line)) this.line(line);
       options.onLine?.(line);
     };
     await Promise.all([eachLine(child.stdout, take), eachLine(child.stderr, take)]);

@@ -3,6 +3,7 @@
 // artifact of a known recipe needs one small read and one stat, and no subprocess.
 // Called by mod.ts on the start path (find) and by the builders (lock, scratch, publish).
 
+import { cacheDirectory as placeOfCache } from "../sys/cache_directory.ts";
 import { GuestBuildError } from "./errors.ts";
 
 /** How often a builder looks whether the other one has finished. */
@@ -14,7 +15,9 @@ const NAME_DIGITS = 16;
 /** What a stamp says about an artifact. Facts are for people and bug reports: compiler, versions, times. */
 export interface Artifact {
   readonly key: string;
+  /** A file, or a folder of files. */
   readonly path: string;
+  /** Of the file, or of all files in the folder. */
   readonly bytes: number;
   readonly facts: Readonly<Record<string, string>>;
 }
@@ -25,26 +28,21 @@ export interface FreshArtifact {
   readonly recipe: string;
   /** The content key: names the artifact. */
   readonly key: string;
-  /** The finished file, on the cache's file system (in a scratch directory). It is moved. */
+  /** The finished file or folder of files, on the cache's file system (in a scratch directory). It is moved. */
   readonly file: string;
   readonly facts: Readonly<Record<string, string>>;
 }
 
 /**
- * The directory that holds everything dinovisor builds: `DINOVISOR_CACHE`, else `dinovisor` under
- * `XDG_CACHE_HOME`, else `~/.cache/dinovisor`.
+ * The directory that holds everything dinovisor builds; see `src/sys/cache_directory.ts`.
  *
- * @throws {GuestBuildError} when none of the three variables is set.
+ * @throws {GuestBuildError} when no variable tells a place.
  */
 export function cacheDirectory(
   variable: (name: string) => string | undefined = environment,
 ): string {
-  const own = variable("DINOVISOR_CACHE");
-  if (own) return own;
-  const xdg = variable("XDG_CACHE_HOME");
-  if (xdg?.startsWith("/")) return `${xdg}/dinovisor`; // the XDG specification: relative paths are ignored
-  const home = variable("HOME");
-  if (home) return `${home}/.cache/dinovisor`;
+  const directory = placeOfCache(variable);
+  if (directory !== undefined) return directory;
   throw new GuestBuildError("Cannot find a place for the cache: HOME is not set", "GUEST_CACHE", {
     hint: "set DINOVISOR_CACHE to a directory",
   });
@@ -78,8 +76,7 @@ export class ArtifactCache {
       const stamp = parseStamp(await Deno.readTextFile(this.#stampPath(recipe)));
       if (stamp === undefined) return undefined;
       const path = this.#artifactPath(stamp.key);
-      const info = await Deno.stat(path);
-      return info.isFile && info.size === stamp.bytes ? { ...stamp, path } : undefined;
+      return await contentBytes(path) === stamp.bytes ? { ...stamp, path } : undefined;
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return undefined;
       throw this.#failure("read", error);
@@ -118,21 +115,32 @@ export class ArtifactCache {
    */
   async scratch(): Promise<ScratchDirectory> {
     await this.#makeDirectory();
-    const prefix = `${this.#kind}.tmp-`;
     for await (const entry of Deno.readDir(this.#directory)) {
-      if (entry.name.startsWith(prefix)) {
+      if (entry.name.startsWith(this.#scratchPrefix)) {
         await Deno.remove(`${this.#directory}/${entry.name}`, { recursive: true });
       }
     }
-    return new ScratchDirectory(await Deno.makeTempDir({ dir: this.#directory, prefix }));
+    return this.#emptyFolder();
   }
 
-  /** Moves a finished file into the cache and points its recipe at it. Readers see the old one or the new one. */
+  get #scratchPrefix(): string {
+    return `${this.#kind}.tmp-`;
+  }
+
+  async #emptyFolder(): Promise<ScratchDirectory> {
+    const options = { dir: this.#directory, prefix: this.#scratchPrefix };
+    return new ScratchDirectory(await Deno.makeTempDir(options));
+  }
+
+  /**
+   * Moves a finished file or folder into the cache and points its recipe at it. Call it with the lock held. Readers
+   * see the old one or the new one; between two folders of one key (a rebuild) they may see none.
+   */
   async publish(fresh: FreshArtifact): Promise<Artifact> {
     const path = this.#artifactPath(fresh.key);
     try {
-      const bytes = (await Deno.stat(fresh.file)).size;
-      await Deno.rename(fresh.file, path);
+      const bytes = await contentBytes(fresh.file);
+      await this.#replace(path, fresh.file);
       const stamp = this.#stampPath(fresh.recipe);
       const draft = `${stamp}.tmp-${Deno.pid}`;
       await Deno.writeTextFile(
@@ -144,6 +152,18 @@ export class ArtifactCache {
     } catch (error) {
       throw this.#failure("write to", error);
     }
+  }
+
+  /** A rename puts a file over a file, but no folder over one with something in it. */
+  async #replace(path: string, fresh: string): Promise<void> {
+    if (!(await Deno.stat(fresh)).isDirectory) return await Deno.rename(fresh, path);
+    await using aside = await this.#emptyFolder();
+    try {
+      await Deno.rename(path, `${aside.path}/replaced`);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error; // it is the first of its key
+    }
+    await Deno.rename(fresh, path);
   }
 
   #artifactPath(key: string): string {
@@ -205,6 +225,15 @@ interface Stamp {
   readonly key: string;
   readonly bytes: number;
   readonly facts: Readonly<Record<string, string>>;
+}
+
+/** Bytes of a file, or of the files in a folder. */
+async function contentBytes(path: string): Promise<number> {
+  const info = await Deno.stat(path);
+  if (!info.isDirectory) return info.size;
+  let sum = 0;
+  for await (const { name } of Deno.readDir(path)) sum += (await Deno.stat(`${path}/${name}`)).size;
+  return sum;
 }
 
 function parseStamp(text: string): Stamp | undefined {

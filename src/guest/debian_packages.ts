@@ -8,6 +8,8 @@ import { GuestBuildError } from "./errors.ts";
 /** What all missing packages have in common: how the user is told, and how apt is run. */
 export interface PackageOptions {
   readonly log: BuildLog;
+  /** What cannot be done without them, for the error; undefined: build the default guest. */
+  readonly purpose?: string;
   /** Called once before anything is installed. */
   readonly announce: (text: string) => void;
   readonly signal?: AbortSignal | undefined;
@@ -26,7 +28,8 @@ export async function ensureDebianPackages(
   const missing = await missingPackages(packages);
   if (missing.length === 0) return;
   const install = `apt-get install --no-install-recommends ${missing.join(" ")}`;
-  const message = `Cannot build the default guest: missing Debian packages "${missing.join(" ")}"`;
+  const purpose = options.purpose ?? "build the default guest";
+  const message = `Cannot ${purpose}: missing Debian packages "${missing.join(" ")}"`;
   if (Deno.uid() !== 0) {
     throw new GuestBuildError(message, "GUEST_PACKAGES", { hint: `sudo ${install}` });
   }

@@ -2,6 +2,7 @@
 // A recipe's key changes with every byte of them. Called by mod.ts on the start path, so it stays small.
 
 import { contentKey } from "./cache.ts";
+import { FREESTANDING_FLAGS, type FreestandingSources } from "./freestanding.ts";
 
 /** Debian's package with the kernel's source; the archive in /usr/src and its top folder have the same name. */
 export const SOURCE_PACKAGE = "linux-source-6.1";
@@ -37,7 +38,14 @@ export interface KernelRecipe {
 /** Everything a root image takes besides busybox. */
 export interface RootRecipe {
   readonly key: string;
-  readonly init: string;
+  /** Its first program. */
+  readonly init: FreestandingSources;
+}
+
+/** What our program in an initramfs is compiled from. */
+export interface InitramfsProgramRecipe {
+  readonly key: string;
+  readonly sources: FreestandingSources;
 }
 
 /** Reads the kernel's recipe. */
@@ -59,8 +67,23 @@ export async function readKernelRecipe(): Promise<KernelRecipe> {
 
 /** Reads the root image's recipe. */
 export async function readRootRecipe(): Promise<RootRecipe> {
-  const init = await readData("rootfs/init.c");
-  return { key: await contentKey(ROOT_RECIPE_VERSION, init), init };
+  const init = await readSources("rootfs/init.c");
+  const key = await contentKey(ROOT_RECIPE_VERSION, ...FREESTANDING_FLAGS, ...Object.values(init));
+  return { key, init };
+}
+
+/** Reads the recipe of our program in an initramfs. */
+export async function readInitramfsProgramRecipe(): Promise<InitramfsProgramRecipe> {
+  const sources = await readSources("initramfs/init.c");
+  return { key: await contentKey(...FREESTANDING_FLAGS, ...Object.values(sources)), sources };
+}
+
+/** A freestanding program and the header that all of them share. */
+async function readSources(program: string): Promise<FreestandingSources> {
+  const [text, header] = await Promise.all(
+    [program, "rootfs/freestanding.h"].map((name) => readData(name)),
+  );
+  return { "init.c": text ?? "", "freestanding.h": header ?? "" };
 }
 
 /** Options of a kernel configuration: `CONFIG_X=y` lines become `X` → `y`; comments are skipped. */

@@ -6,10 +6,14 @@ import { type Artifact, type ArtifactCache, contentKey } from "./cache.ts";
 import { ensureDebianPackages } from "./debian_packages.ts";
 import { GuestBuildError } from "./errors.ts";
 import type { BuildOptions } from "./mod.ts";
+import {
+  compileFreestanding,
+  FREESTANDING_PACKAGES,
+  type FreestandingSources,
+} from "./freestanding.ts";
 import type { RootRecipe } from "./recipe.ts";
 
-/** linux-libc-dev has the kernel's headers, all that init includes. */
-const PACKAGES = ["gcc", "linux-libc-dev", "e2fsprogs"];
+const PACKAGES = [...FREESTANDING_PACKAGES, "e2fsprogs"];
 
 const BUSYBOX_PACKAGE = "busybox-static";
 const INSTALLED_BUSYBOX = "/bin/busybox";
@@ -40,18 +44,6 @@ const FILES: Readonly<Record<string, string>> = {
 
 /** A fixed identity, so that equal contents give equal images. */
 const IMAGE_UUID = "d1905150-0000-4000-8000-000000000001";
-
-/** A small program without a C library, in as few pages as possible. */
-const INIT_FLAGS = [
-  "-std=gnu11",
-  "-Os",
-  "-static",
-  "-nostdlib",
-  "-ffreestanding",
-  "-fno-stack-protector",
-]
-  .concat(["-fno-asynchronous-unwind-tables", "-fno-pie", "-no-pie", "-s"])
-  .concat(["-Wl,--build-id=none", "-Wl,-z,noseparate-code", "-Wl,-z,norelro"]);
 
 /** Type of the program header that names a dynamic linker (ELF specification, figure 2-2). */
 const PT_INTERP = 3;
@@ -154,10 +146,13 @@ class RootImageBuild {
     await Deno.symlink("../sbin", `${this.#root}/usr/sbin`);
   }
 
-  async compileInit(text: string): Promise<void> {
-    const source = `${this.#directory}/init.c`;
-    await Deno.writeTextFile(source, text);
-    await this.#run(["gcc", ...INIT_FLAGS, "-o", `${this.#root}/sbin/init`, source]);
+  async compileInit(sources: FreestandingSources): Promise<void> {
+    await compileFreestanding(sources, {
+      directory: this.#directory,
+      output: `${this.#root}/sbin/init`,
+      log: this.#log,
+      signal: this.#signal,
+    });
   }
 
   /** Packs the files, then gives them all to root at one point in time, whoever built them and when. */

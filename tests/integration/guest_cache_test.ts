@@ -114,6 +114,26 @@ Deno.test("publishing replaces an artifact without touching the file that is in 
   );
 });
 
+Deno.test("an artifact may be a folder, found only whole, and replaced by one of the same key", async () => {
+  await using place = await temporary();
+  const cache = new ArtifactCache(place.path, "kernel");
+  const publishFolder = async (text: string): Promise<string> => {
+    await using scratch = await cache.scratch();
+    const file = `${scratch.path}/out`;
+    await Deno.mkdir(file);
+    for (const name of ["a", "b"]) await Deno.writeTextFile(`${file}/${name}`, text + name);
+    return (await cache.publish({ recipe: RECIPE, key: KEY, file, facts: {} })).path;
+  };
+  const path = await publishFolder("old ");
+  assert.equal((await cache.find(RECIPE))?.bytes, 10);
+  assert.equal(await publishFolder("newer "), path);
+  assert.equal((await cache.find(RECIPE))?.bytes, 14);
+  assert.equal(await Deno.readTextFile(`${path}/b`), "newer b");
+  assert.deepEqual([...Deno.readDirSync(`${place.path}/guest`)].length, 2); // folder and stamp
+  await Deno.remove(`${path}/a`);
+  assert.equal(await cache.find(RECIPE), undefined);
+});
+
 Deno.test("scratch directories go away, also those of a builder that was killed", async () => {
   await using place = await temporary();
   const cache = new ArtifactCache(place.path, "vmlinux");

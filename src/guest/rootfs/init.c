@@ -5,89 +5,46 @@
  * Without `dinovisor.exec=` on the kernel command line it runs a shell on the console and powers off when that ends.
  * With `dinovisor.exec=BASE64` it runs `sh -c` with the decoded text on a byte-clean console and writes the exit
  * status to the monitor's exit register, I/O port 0xf4.
+ *
+ * It ends the machine early, in order and without a status, when the power button is pressed or a program asks by
+ * the signals of busybox: SIGUSR1 and SIGUSR2 to power off, SIGTERM and SIGINT (Ctrl-Alt-Del) to restart.
  */
+#include "freestanding.h"
+#include <asm/ioctls.h>
+#include <asm/signal.h>
 #include <asm/termbits.h>
-#include <asm/unistd.h>
-#include <linux/fcntl.h>
+#include <linux/input-event-codes.h>
+#include <linux/mount.h>
+#include <linux/poll.h>
 #include <linux/reboot.h>
+#include <linux/wait.h>
 
 #define EXIT_REGISTER 0xf4
-#define COMMAND_LINE_SIZE 2048
-#define TIOCSCTTY 0x540e
-#define TCGETS 0x5401
-#define TCSETS 0x5402
-#define TCSBRK 0x5409
-#define SIGCHLD 17
 #define S_IFDIR_0755 0755
 
-static long call(long number, long a, long b, long c, long d, long e)
-{
-	long result;
-	register long r10 __asm__("r10") = d;
-	register long r8 __asm__("r8") = e;
+#define BIT(signal) (1UL << ((signal) - 1))
+#define SIGNAL_SET_SIZE 8
 
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
-			 : "rcx", "r11", "memory");
-	return result;
-}
+/* How long processes may take to end: 200 looks, 10 ms apart. */
+#define LOOKS 200
+#define LOOK_NS 10000000
 
-static long length(const char *text)
-{
-	long count = 0;
+/* Input devices that are watched for a power button. */
+#define MAX_INPUTS 8
 
-	while (text[count])
-		count++;
-	return count;
-}
+/* What a program reads from /dev/input/event*; linux/input.h would include the C library's headers. */
+struct event {
+	long seconds, microseconds;
+	unsigned short type, code;
+	int value;
+};
+
+/* They stay blocked here: the kernel would drop signals that its first program has no handler for. */
+static const unsigned long waited = BIT(SIGCHLD) | BIT(SIGUSR1) | BIT(SIGUSR2) | BIT(SIGTERM) | BIT(SIGINT);
 
 static void print(const char *text)
 {
 	call(__NR_write, 1, (long)text, length(text), 0, 0);
-}
-
-static long read_file(const char *path, char *into, long size)
-{
-	long file = call(__NR_open, (long)path, O_RDONLY, 0, 0, 0);
-	long count = file < 0 ? 0 : call(__NR_read, file, (long)into, size - 1, 0, 0);
-
-	if (file >= 0)
-		call(__NR_close, file, 0, 0, 0, 0);
-	if (count < 0)
-		count = 0;
-	into[count] = 0;
-	return count;
-}
-
-static void mount(const char *type, const char *where)
-{
-	/* A failure shows soon enough in what is missing; there is nobody to tell yet. */
-	call(__NR_mount, (long)type, (long)where, (long)type, 0, 0);
-}
-
-/* The value of a word on the kernel command line, ended by the next blank; or 0. */
-static char *find_word(char *line, const char *name)
-{
-	long size = length(name);
-
-	for (char *at = line; *at; at++) {
-		long same = 0;
-
-		if (at != line && at[-1] != ' ')
-			continue;
-		while (same < size && at[same] == name[same])
-			same++;
-		if (same < size)
-			continue;
-		for (char *end = at + size; ; end++) {
-			if (*end > ' ')
-				continue;
-			*end = 0;
-			return at + size;
-		}
-	}
-	return 0;
 }
 
 static int sextet(char digit)
@@ -192,16 +149,136 @@ static void run_shell(long console, char *command)
 	call(__NR_exit, 127, 0, 0, 0, 0);
 }
 
-/* Waits for the shell, and for every orphan that ends before it. */
-static int wait_for(long child)
+/* A new process that does not wait for signals as we do; 0 in it. */
+static long fork(void)
 {
-	int status = 0;
-	long ended;
+	static const unsigned long none;
+	long child = call(__NR_clone, SIGCHLD, 0, 0, 0, 0);
 
-	do
-		ended = call(__NR_wait4, -1, (long)&status, 0, 0, 0);
-	while (ended > 0 && ended != child);
-	return status & 0x7f ? 128 + (status & 0x7f) : status >> 8 & 0xff;
+	if (child == 0)
+		call(__NR_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, SIGNAL_SET_SIZE, 0);
+	return child;
+}
+
+/* Waits for a press of the power button on any of the inputs, and has it done what `poweroff` would do. */
+static void watch_inputs(struct pollfd *inputs, int count)
+{
+	struct event event;
+
+	for (;;) {
+		call(__NR_poll, (long)inputs, count, -1, 0, 0);
+		for (int i = 0; i < count; i++) {
+			if (!inputs[i].revents)
+				continue;
+			if (call(__NR_read, inputs[i].fd, (long)&event, sizeof(event), 0, 0) < 0)
+				inputs[i].fd = -1; /* It is gone. */
+			else if (event.type == EV_KEY && event.code == KEY_POWER && event.value == 1)
+				call(__NR_kill, 1, SIGUSR2, 0, 0, 0);
+		}
+	}
+}
+
+/* Kernels without input devices, as our own, pay for one look. */
+static void watch_power_button(void)
+{
+	static char path[] = "/dev/input/event0";
+	struct pollfd inputs[MAX_INPUTS];
+	int count = 0;
+
+	for (; count < MAX_INPUTS; count++) {
+		path[sizeof(path) - 2] = '0' + count;
+		inputs[count].fd = call(__NR_open, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+		inputs[count].events = POLLIN;
+		if (inputs[count].fd < 0)
+			break;
+	}
+	if (count == 0)
+		return;
+	/* Where there is a keyboard: Ctrl-Alt-Del becomes SIGINT to us. */
+	call(__NR_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_CAD_OFF, 0, 0);
+	if (fork() == 0)
+		watch_inputs(inputs, count);
+	while (count > 0)
+		call(__NR_close, inputs[--count].fd, 0, 0, 0, 0);
+}
+
+/* Waits for the shell, and for every orphan that ends before it. Returns a signal that asks for the end, or 0. */
+static long wait_for(long child, int *status)
+{
+	for (;;) {
+		long signal = call(__NR_rt_sigtimedwait, (long)&waited, 0, 0, SIGNAL_SET_SIZE, 0), ended;
+
+		if (signal > 0 && signal != SIGCHLD)
+			return signal;
+		while ((ended = call(__NR_wait4, -1, (long)status, WNOHANG, 0, 0)) > 0)
+			if (ended == child)
+				return 0;
+	}
+}
+
+/* Sends a signal to all processes but us, and gives them time to end. Returns whether some have not. */
+static int end_processes(int signal)
+{
+	static const long pause[2] = { 0, LOOK_NS };
+
+	for (int look = 0; look < LOOKS; look++) {
+		long ended;
+
+		while ((ended = call(__NR_wait4, -1, 0, WNOHANG, 0, 0)) > 0)
+			;
+		if (ended < 0)
+			return 0; /* Nobody is left: whoever loses its parent becomes a child of ours. */
+		if (look == 0)
+			call(__NR_kill, -1, signal, 0, 0, 0);
+		call(__NR_nanosleep, (long)pause, 0, 0, 0, 0);
+	}
+	return 1;
+}
+
+/* Where the next word of a line begins. */
+static char *next_word(char *at)
+{
+	while (!is_blank(*at))
+		at++;
+	return *at ? at + 1 : at;
+}
+
+/* Decodes the octal numbers that /proc/mounts has for blanks and the like, in place, and ends the word. */
+static void decode_path(char *path)
+{
+	char *out = path;
+
+	for (char *in = path; !is_blank(*in); ) {
+		int code = *in++;
+
+		if (code == '\\')
+			for (code = 0; *in >= '0' && *in <= '7'; in++)
+				code = code * 8 + *in - '0';
+		*out++ = code;
+	}
+	*out = 0;
+}
+
+/* Unmounts what is on a disk and may be written to, the last one first; what is in use becomes read-only. */
+static void unmount_disks(void)
+{
+	static char mounts[16384];
+	char *at = mounts + read_file("/proc/mounts", mounts, sizeof(mounts));
+
+	while (at > mounts) {
+		char *path;
+
+		*--at = 0;
+		while (at > mounts && at[-1] != '\n')
+			at--;
+		path = next_word(at);
+		/* Source, path, type, options: the first of these is "rw" or "ro". */
+		if (!begins(at, "/dev/") || !begins(next_word(next_word(path)), "rw"))
+			continue;
+		decode_path(path);
+		if (call(__NR_umount2, (long)path, 0, 0, 0, 0) < 0)
+			call(__NR_mount, 0, (long)path, 0, MS_REMOUNT | MS_RDONLY, 0);
+	}
 }
 
 static void end_machine(int status)
@@ -211,14 +288,17 @@ static void end_machine(int status)
 
 	if (port >= 0)
 		call(__NR_pwrite64, port, (long)&byte, 1, EXIT_REGISTER, 0);
+	/* Distribution kernels have no /dev/port, but let us at the port itself. */
+	else if (call(__NR_ioperm, EXIT_REGISTER, 1, 1, 0, 0) == 0)
+		__asm__ volatile("outb %b0, %w1" : : "a"(byte), "Nd"(EXIT_REGISTER));
 }
 
 __attribute__((noreturn, used)) static void start(void)
 {
 	static char line[COMMAND_LINE_SIZE];
 	char *command;
-	long console, child;
-	int status;
+	long console, child, asked;
+	int status = 0;
 
 	mount("devtmpfs", "/dev"); /* The kernel has done so, unless it was told not to. */
 	mount("proc", "/proc");
@@ -237,18 +317,24 @@ __attribute__((noreturn, used)) static void start(void)
 		set_echo(console < 0 ? 1 : console);
 		print("Linux in dinovisor: exit, or Ctrl-D, powers off.\n");
 	}
-	child = call(__NR_clone, SIGCHLD, 0, 0, 0, 0);
+	call(__NR_rt_sigprocmask, SIG_BLOCK, (long)&waited, 0, SIGNAL_SET_SIZE, 0);
+	watch_power_button();
+	child = fork();
 	if (child == 0)
 		run_shell(console, command);
-	status = wait_for(child);
+	asked = wait_for(child, &status);
+	if (asked && !command)
+		call(__NR_kill, child, SIGHUP, 0, 0, 0); /* A shell at a terminal does not mind SIGTERM. */
+	if (end_processes(SIGTERM))
+		end_processes(SIGKILL);
 	call(__NR_sync, 0, 0, 0, 0, 0);
 	call(__NR_ioctl, console < 0 ? 1 : console, TCSBRK, 1, 0, 0); /* Let the last output out. */
-	if (command)
-		end_machine(status);
-	call(__NR_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_POWER_OFF, 0, 0);
+	unmount_disks();
+	if (command && !asked)
+		end_machine(status & 0x7f ? 128 + (status & 0x7f) : status >> 8 & 0xff);
+	if (asked != SIGTERM && asked != SIGINT)
+		call(__NR_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_POWER_OFF, 0, 0);
 	call(__NR_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_RESTART, 0, 0);
 	for (;;)
 		call(__NR_pause, 0, 0, 0, 0, 0);
 }
-
-__asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tand $-16, %rsp\n\tcall start\n");
