@@ -1,7 +1,8 @@
-/** `dinovisor doctor`: what this host can do, with a hint for each gap. The checks are in `host_checks.ts`. */
+/** `dinovisor doctor`: what this host can do, with a hint for each gap. The checks are in `host_checks.ts` and `guest_checks.ts`. */
 import { ProblemsFound } from "./errors.ts";
 import { STATUS_ERROR } from "./exit_status.ts";
-import { type Finding, guestFindings, hostFindings, kvmFindings } from "./host_checks.ts";
+import { guestFindings } from "./guest_checks.ts";
+import { type Finding, hostFindings, kvmFindings } from "./host_checks.ts";
 import { wantsColor, writeResult } from "./output.ts";
 import { parseWords } from "./parse.ts";
 

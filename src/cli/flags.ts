@@ -9,6 +9,7 @@ export type CommandName =
   | "doctor"
   | "kernel build"
   | "kernel check"
+  | "kernel initrd"
   | "version"
   | "completion"
   | "help";
@@ -67,7 +68,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "kernel build",
     operandCount: [0, 0],
-    summary: "build (or reuse) the default guest, print its kernel's path",
+    summary: "build or download (or reuse) the default guest, print its kernel's path",
   },
   {
     name: "kernel check",
@@ -75,6 +76,17 @@ export const COMMANDS: readonly Command[] = [
     operandCount: [1, 1],
     summary: "show what a kernel file is and how its devices can be announced to it",
     offers: "files",
+  },
+  {
+    name: "kernel initrd",
+    operands: "MODULE_FOLDER",
+    operandCount: [1, 1],
+    summary: "write an initrd that loads a kernel's modules and mounts root=",
+    offers: "files",
+    examples: [
+      "dinovisor kernel initrd /lib/modules/6.1.0-40-cloud-amd64 -o initrd",
+      "dinovisor kernel initrd lib/modules/6.12.9 -o new.img --append old.img --module xfs",
+    ],
   },
   { name: "version", operandCount: [0, 0], summary: "print versions" },
   {
@@ -188,6 +200,37 @@ export const FLAGS: readonly Flag[] = [
   },
   { name: "dry-run", help: "print the plan as JSON, start nothing", commands: ["run"] },
   {
+    name: "guest",
+    value: "stock|built",
+    fallback: "what suits this host",
+    help: "which one: Debian's cloud kernel, or our own",
+    commands: ["kernel build"],
+    offers: ["stock", "built"],
+  },
+  {
+    name: "output",
+    short: "o",
+    value: "FILE",
+    help: "where to write it",
+    commands: ["kernel initrd"],
+    offers: "files",
+  },
+  {
+    name: "append",
+    value: "INITRD",
+    help: "put ours behind this initrd, compressed or not",
+    commands: ["kernel initrd"],
+    offers: "files",
+  },
+  {
+    name: "module",
+    value: "NAME",
+    fallback: "those our devices need",
+    help: "one more module, with what it needs",
+    repeat: true,
+    commands: ["kernel initrd"],
+  },
+  {
     name: "rebuild",
     help: "build even what is there already",
     commands: ["kernel build"],
@@ -196,7 +239,7 @@ export const FLAGS: readonly Flag[] = [
     name: "quiet",
     short: "q",
     help: "no progress, no hints; errors only",
-    commands: ["run", "kernel build"],
+    commands: ["run", "kernel build", "kernel initrd"],
   },
   {
     name: "verbose",
@@ -208,7 +251,7 @@ export const FLAGS: readonly Flag[] = [
   {
     name: "json",
     help: "the result as JSON on stdout, errors as JSON on stderr",
-    commands: ["doctor", "kernel build", "kernel check", "version"],
+    commands: ["doctor", "kernel build", "kernel check", "kernel initrd", "version"],
   },
   { name: "help", short: "h", help: "show this help", commands: EVERY },
 ];

@@ -43,6 +43,9 @@ export function overviewHelp(): string {
     "",
     "Flags of a command: dinovisor help COMMAND",
     "",
+    "Environment: DINOVISOR_GUEST=stock|built picks the default guest, Debian's kernel or our own (else",
+    "the host decides: see doctor); DINOVISOR_CACHE=DIR keeps it elsewhere than in ~/.cache/dinovisor.",
+    "",
     "Exit status: the guest command's own; 0 after a clean power-off; 124 time limit; 125 our error;",
     "128+n signal; 255 the guest died.",
   ].join("\n");
@@ -57,7 +60,8 @@ export function commandHelp(name: CommandName): string {
   if (name === "run") {
     lines.push(
       "",
-      "At the console, Ctrl-] then q quits, Ctrl-] then ? shows help, Ctrl-] twice sends Ctrl-].",
+      "At the console, Ctrl-] then q quits, p presses the power button, ? shows help;",
+      "Ctrl-] twice sends Ctrl-].",
     );
   }
   if (examples !== undefined) {

@@ -5,21 +5,19 @@ import {
   KVM_CAP_IOEVENTFD,
   KVM_CAP_IRQCHIP,
   KVM_CAP_IRQFD,
-  KVM_CAP_MAX_VCPUS,
   KVM_CAP_NR_MEMSLOTS,
   KVM_CAP_READONLY_MEM,
 } from "../abi/kvm.ts";
 import { O_RDWR } from "../abi/linux.ts";
-import { architecture, BootError } from "../arch/mod.ts";
+import { type Architecture, architecture, BootError } from "../arch/mod.ts";
 import { KvmError } from "../kvm/kvm_error.ts";
 import { KvmSystem } from "../kvm/system.ts";
 import { LIMITS } from "../machine/config.ts";
 import { openFile } from "../sys/fd.ts";
 import { IoUring } from "../sys/io_uring.ts";
 import { SysError } from "../sys/sys_error.ts";
-import { cachedGuest } from "./default_guest.ts";
-import { problemsOf } from "./errors.ts";
 import { kvmDevice } from "./kvm_device.ts";
+import { hostRingZero, type RingZero } from "./ring_zero.ts";
 
 /** What one check found. */
 export interface Finding {
@@ -38,19 +36,6 @@ const NEEDED_CAPABILITIES = [
   ["immediate_exit", KVM_CAP_IMMEDIATE_EXIT],
 ] as const;
 
-/** Programs that build the default guest, and the Debian packages that have them. */
-const BUILD_TOOLS = [
-  ["gcc", "gcc"],
-  ["make", "make"],
-  ["flex", "flex"],
-  ["bison", "bison"],
-  ["bc", "bc"],
-  ["xz", "xz-utils"],
-  ["mke2fs", "e2fsprogs"],
-  ["debugfs", "e2fsprogs"],
-] as const;
-const TOOL_FOLDERS = ["/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/local/bin"];
-
 const DEFAULT_GUEST_MIB = 128;
 /** Descriptors of one machine: its own, and a few for each device and queue. */
 const FEW_DESCRIPTORS = 256;
@@ -59,7 +44,7 @@ const FEW_DESCRIPTORS = 256;
 export function kvmFindings(): Finding[] {
   return [
     architectureFinding(),
-    ringZeroFinding(readText("/proc/cpuinfo"), hasPvm()),
+    ringZeroFinding(hostRingZero()),
     ...openKvm(),
   ];
 }
@@ -74,26 +59,6 @@ export function hostFindings(): Finding[] {
   ];
 }
 
-/** The default guest: built, or whether it can be. */
-export async function guestFindings(): Promise<Finding[]> {
-  const subject = "default guest";
-  try {
-    const guest = await cachedGuest();
-    if (guest !== undefined) return [{ state: "ok", subject, detail: `built: ${guest.kernel}` }];
-  } catch (error) {
-    const [problem] = problemsOf(error);
-    const hint = problem?.hint === undefined ? {} : { hint: problem.hint };
-    return [{ state: "warn", subject, detail: problem?.message ?? "unknown", ...hint }];
-  }
-  const notBuilt: Finding = {
-    state: "warn",
-    subject,
-    detail: "not built yet: the first run without --kernel builds it, which takes some minutes",
-    hint: "build it now: dinovisor kernel build",
-  };
-  return [notBuilt, toolFinding(BUILD_TOOLS.filter(([program]) => !isInstalled(program)))];
-}
-
 function architectureFinding(): Finding {
   const subject = "architecture";
   try {
@@ -106,31 +71,29 @@ function architectureFinding(): Finding {
 }
 
 /** Whether the processor runs a guest's kernel mode itself, or KVM emulates it (hosts.md). */
-export function ringZeroFinding(cpuinfo: string, pvm: boolean): Finding {
+export function ringZeroFinding(zero: RingZero): Finding {
   const subject = "guest kernel mode";
-  const flag = /^flags\s*:.*\b(vmx|svm)\b/m.exec(cpuinfo)?.[1];
-  if (flag !== undefined && !pvm) {
-    return { state: "ok", subject, detail: `in hardware (${flag})` };
+  switch (zero.by) {
+    case "hardware":
+      return { state: "ok", subject, detail: `in hardware (${zero.flag})` };
+    case "emulated":
+      return {
+        state: "warn",
+        subject,
+        detail:
+          "emulated by KVM (kvm_pvm), about 100 times slower; guest programs run at full speed",
+        hint:
+          "distribution kernels do not boot here: use the default guest, or a host with VT-x or SVM",
+      };
+    case "unknown":
+      return {
+        state: "warn",
+        subject,
+        detail: "the processor shows neither vmx nor svm: KVM may be missing, or emulate it slowly",
+        hint:
+          "switch virtualization on in the firmware, or allow nested virtualization for this VM",
+      };
   }
-  if (pvm) {
-    return {
-      state: "warn",
-      subject,
-      detail: "emulated by KVM (kvm_pvm), about 100 times slower; guest programs run at full speed",
-      hint:
-        "distribution kernels do not boot here: use the default guest, or a host with VT-x or SVM",
-    };
-  }
-  return {
-    state: "warn",
-    subject,
-    detail: "the processor shows neither vmx nor svm: KVM may be missing, or emulate it slowly",
-    hint: "switch virtualization on in the firmware, or allow nested virtualization for this VM",
-  };
-}
-
-function hasPvm(): boolean {
-  return exists("/sys/module/kvm_pvm");
 }
 
 function openKvm(): Finding[] {
@@ -142,7 +105,7 @@ function openKvm(): Finding[] {
       { state: "ok", subject: path, detail: opened },
       vmFinding(system),
       capabilityFinding(system),
-      vcpuFinding(system.checkExtension(KVM_CAP_MAX_VCPUS)),
+      vcpuFinding(system.maxVcpus()),
       slotFinding(system),
     ];
   } catch (error) {
@@ -169,13 +132,24 @@ function vmFinding(system: KvmSystem): Finding {
 
 function capabilityFinding(system: KvmSystem): Finding {
   const subject = "KVM capabilities";
-  const missing = NEEDED_CAPABILITIES.filter(([, number]) => system.checkExtension(number) === 0);
+  const needed = [...NEEDED_CAPABILITIES, ...architectureCapabilities()];
+  const missing = needed.filter(([, number]) => system.checkExtension(number) === 0);
   if (missing.length > 0) {
     const names = missing.map(([name]) => name).join(", ");
     const hint = "use a newer host kernel: Linux 5.4 has all of them";
     return { state: "fail", subject, detail: `missing: ${names}`, hint };
   }
-  return { state: "ok", subject, detail: NEEDED_CAPABILITIES.map(([name]) => name).join(", ") };
+  return { state: "ok", subject, detail: needed.map(([name]) => name).join(", ") };
+}
+
+/** None where the architecture is not supported, which is a finding of its own. */
+function architectureCapabilities(): Architecture["capabilities"] {
+  try {
+    return architecture().capabilities;
+  } catch (error) {
+    if (error instanceof BootError) return [];
+    throw error;
+  }
 }
 
 function vcpuFinding(kvmMax: number): Finding {
@@ -245,35 +219,6 @@ export function descriptorFinding(limits: string): Finding {
     return { state: "ok", subject, detail };
   }
   return { state: "warn", subject, detail, hint: "raise it: ulimit -n 1024" };
-}
-
-/** `missing` are rows of programs and their packages. */
-export function toolFinding(
-  missing: readonly (readonly [program: string, debianPackage: string])[],
-): Finding {
-  const subject = "build tools";
-  if (missing.length === 0) return { state: "ok", subject, detail: "present" };
-  const programs = missing.map(([program]) => program).join(", ");
-  const packages = [...new Set(missing.map(([, name]) => name))].join(" ");
-  return {
-    state: "warn",
-    subject,
-    detail: `missing: ${programs}; the default guest cannot be built without`,
-    hint: `on Debian and Ubuntu: sudo apt-get install ${packages}`,
-  };
-}
-
-function isInstalled(program: string): boolean {
-  return TOOL_FOLDERS.some((folder) => exists(`${folder}/${program}`));
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function readText(path: string): string {

@@ -1,14 +1,20 @@
 /** From the settings of `dinovisor run` to a machine's configuration. Pure. */
 import type { DeviceConfig } from "../../devices/mod.ts";
-import type { KernelConfig, MachineConfig } from "../machine/config.ts";
+import type { ConsoleConfigMode, KernelConfig, MachineConfig } from "../machine/config.ts";
 import type { Problem } from "../virtio/device_kind.ts";
 import type { GuestFiles } from "./default_guest.ts";
 import type { RunSettings } from "./run_settings.ts";
 
 /** The default guest, and the word that makes it run a command. */
-export interface GuestChoice extends GuestFiles {
+export interface GuestSetup extends GuestFiles {
   readonly commandWord?: string;
 }
+
+/**
+ * No kernel log but for what ends the machine. `quiet` alone lets errors through (CONSOLE_LOGLEVEL_QUIET is 4), and
+ * stock kernels call it an error that a machine has no PCI.
+ */
+const QUIET = "quiet loglevel=3";
 
 /** Bytes of a kernel command line without its final NUL (COMMAND_LINE_SIZE of Linux). */
 const CMDLINE_BYTES = 2047;
@@ -17,19 +23,29 @@ const CMDLINE_BYTES = 2047;
  * The machine that `settings` describe. With `guest` its disk comes first, as /dev/vda, and the user's follow;
  * without, nothing is added to what the user asked for.
  */
-export function machineConfig(settings: RunSettings, guest?: GuestChoice): MachineConfig {
+export function machineConfig(settings: RunSettings, guest?: GuestSetup): MachineConfig {
   return {
     kernel: kernelConfig(settings, guest),
     memoryMib: settings.memoryMib,
     vcpus: settings.vcpus,
     discovery: settings.discovery,
-    console: settings.console,
+    console: consoleOf(settings, guest),
     devices: guest === undefined ? settings.disks : [rootDisk(guest), ...settings.disks],
   };
 }
 
-function kernelConfig(settings: RunSettings, guest: GuestChoice | undefined): KernelConfig {
-  const { initrd, cmdline, cmdlineOnly } = settings;
+/** The default guest comes to hvc0, unless the user took that word away. */
+function consoleOf(
+  { console, cmdlineOnly }: RunSettings,
+  guest: GuestSetup | undefined,
+): ConsoleConfigMode {
+  if (console.mode !== "auto" || guest === undefined || cmdlineOnly !== undefined) return console;
+  return { mode: "auto", input: "virtio" };
+}
+
+function kernelConfig(settings: RunSettings, guest: GuestSetup | undefined): KernelConfig {
+  const { cmdline, cmdlineOnly } = settings;
+  const initrd = settings.initrd ?? guest?.initrd;
   // The user's words come last: of two `root=` the kernel takes the last one.
   const words = guest === undefined ? [cmdline] : [...guestWords(settings), cmdline];
   const added = cmdlineOnly === undefined ? words : [];
@@ -46,10 +62,10 @@ function kernelConfig(settings: RunSettings, guest: GuestChoice | undefined): Ke
 function guestWords(settings: RunSettings): string[] {
   // A command's output shares the console with the kernel's log, so that stays quiet for commands.
   const quiet = !settings.verbose || settings.command !== undefined;
-  return quiet ? ["root=/dev/vda ro quiet"] : ["root=/dev/vda ro"];
+  return quiet ? [`root=/dev/vda ro ${QUIET}`] : ["root=/dev/vda ro"];
 }
 
-function rootDisk(guest: GuestChoice): DeviceConfig {
+function rootDisk(guest: GuestSetup): DeviceConfig {
   return { kind: "block", path: guest.root, readOnly: true, direct: false, id: "root" };
 }
 

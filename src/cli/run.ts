@@ -6,15 +6,23 @@ import type { MachineConfig } from "../machine/config.ts";
 import type { MachineExit } from "../machine/exit.ts";
 import type { MachineOptions } from "../machine/machine.ts";
 import { checkConfig } from "../machine/check.ts";
-import { planMachine } from "../machine/plan.ts";
+import { discoveryWarning } from "../machine/discovery.ts";
+import { planMachine, userCmdline } from "../machine/plan.ts";
 import type { Problem } from "../virtio/device_kind.ts";
 import { ProgressLine } from "./build_progress.ts";
 import { onCrash } from "./crash.ts";
-import { builtGuest, cachedGuest, commandWord } from "./default_guest.ts";
+import {
+  cachedGuest,
+  commandWord,
+  ensuredGuest,
+  firstRunNotice,
+  type GuestFiles,
+} from "./default_guest.ts";
 import { printProblems, ProblemsFound, problemsOf } from "./errors.ts";
 import { machineOutcome, type Outcome, STATUS_ERROR, stopOutcome } from "./exit_status.ts";
+import { type GuestKind, hostGuestChoice } from "./guest_choice.ts";
 import { kvmDevice } from "./kvm_device.ts";
-import { commandProblems, type GuestChoice, machineConfig } from "./machine_config.ts";
+import { commandProblems, type GuestSetup, machineConfig } from "./machine_config.ts";
 import { writeError, writeResult } from "./output.ts";
 import { parseWords } from "./parse.ts";
 import { reportOf, reportProblems, writeReport } from "./report.ts";
@@ -57,6 +65,7 @@ class Run {
     using _crashes = onCrash((error) => this.#leave(this.#failure(error)));
     try {
       const config = await this.#config(problems);
+      this.#warn(config);
       if (this.#settings.dryRun) {
         writeResult(JSON.stringify(planMachine(config), undefined, 2));
         return { reason: "dry-run", code: 0, problems: [] };
@@ -99,37 +108,44 @@ class Run {
     const early = [...problems, ...(report === undefined ? [] : reportProblems(report))];
     if (kernel !== undefined) return checked(machineConfig(this.#settings), early);
     const word = command === undefined ? undefined : await commandWord(command);
-    const choice = word === undefined ? {} : { commandWord: word };
-    const cached = await cachedGuest();
+    const task = word === undefined ? {} : { commandWord: word };
+    const { kind } = hostGuestChoice();
+    const cached = await cachedGuest(kind);
     if (cached !== undefined) {
-      return checked(machineConfig(this.#settings, { ...cached, ...choice }), early, word);
+      return checked(machineConfig(this.#settings, { ...cached, ...task }), early, word);
     }
     // What can be checked without the guest is checked before minutes are spent on building it.
     const found = checkConfig(machineConfig(this.#settings))
       .filter((problem) => problem.field !== "--kernel");
     if (early.length + found.length > 0) throw new ProblemsFound([...early, ...found]);
-    const guest: GuestChoice = { ...await this.#buildGuest(), ...choice };
+    const guest: GuestSetup = { ...await this.#makeGuest(kind), ...task };
     return checked(machineConfig(this.#settings, guest), [], word);
   }
 
-  async #buildGuest(): Promise<GuestChoice> {
+  /** A guest that finds none of its devices boots into silence: say so before. */
+  #warn(config: MachineConfig): void {
+    if (this.#settings.quiet || this.#settings.json) return;
+    const warning = discoveryWarning(config, userCmdline(config));
+    if (warning !== undefined) writeError(`warning: ${warning.message}; ${warning.hint}`);
+  }
+
+  async #makeGuest(kind: GuestKind): Promise<GuestFiles> {
     const { quiet, json } = this.#settings;
     const silent = quiet || json;
-    if (!silent) {
-      writeError("default guest: not built yet; this happens once and takes some minutes");
-    }
+    if (!silent) writeError(`default guest: ${firstRunNotice(kind)}`);
     using progress = new ProgressLine({
       silent,
       bar: Deno.stderr.isTerminal(),
       columns: windowSize().columns,
     });
-    return await builtGuest(progress, this.#stop.signal);
+    return (await ensuredGuest(kind, { progress, signal: this.#stop.signal })).files;
   }
 
   async #runMachine(config: MachineConfig): Promise<MachineExit> {
     const { Machine } = await import("../machine/machine.ts");
     this.#stop.signal.throwIfAborted();
-    await using machine = await Machine.create(config, this.#machineOptions());
+    const press = () => this.#pressPowerButton(machine);
+    await using machine = await Machine.create(config, this.#machineOptions(press));
     this.#stop.signal.throwIfAborted();
     using _console = this.#attachConsole();
     using _window = watchWindow((columns, rows) => machine.resize(columns, rows));
@@ -142,6 +158,15 @@ class Run {
     const exit = await machine.exited;
     clearTimeout(limit);
     return exit;
+  }
+
+  /** Asked for by a key, so a machine without the button says so and goes on. */
+  #pressPowerButton(machine: { pressPowerButton(): void }): void {
+    try {
+      machine.pressPowerButton();
+    } catch (error) {
+      if (!this.#settings.json) printProblems(problemsOf(error), this.#settings);
+    }
   }
 
   #stopMachine(machine: { stop(): Promise<MachineExit> }): void {
@@ -158,7 +183,7 @@ class Run {
     }, STOP_PATIENCE_MS);
   }
 
-  #machineOptions(): MachineOptions {
+  #machineOptions(powerRequested: () => void): MachineOptions {
     const { verbose } = this.#settings;
     return {
       terminal: terminalState(),
@@ -166,6 +191,7 @@ class Run {
       events: {
         quitRequested: () => this.#stop.request({ kind: "quit" }),
         helpRequested: () => writeError(ESCAPE_HELP),
+        powerRequested,
         outputClosed: () => this.#stop.request({ kind: "output-closed" }),
         ...(verbose ? { log: writeError } : {}),
       },

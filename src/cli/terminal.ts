@@ -15,6 +15,7 @@ export const ESCAPE_HELP = [
   "",
   "console keys, after Ctrl-]:",
   "  q       quit: stop the guest",
+  "  p       press the power button: ask the guest to switch itself off",
   "  ?       this help",
   "  Ctrl-]  send Ctrl-] to the guest",
 ].join("\n");

@@ -29,6 +29,7 @@ export type IoReport =
   | { readonly type: "device-fault"; readonly device: string; readonly message: string }
   | { readonly type: "quit-requested" }
   | { readonly type: "help-requested" }
+  | { readonly type: "power-requested" }
   /** Nobody reads our output any more. */
   | { readonly type: "output-closed" }
   | { readonly type: "stopped"; readonly panic: string | undefined }

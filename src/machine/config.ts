@@ -8,7 +8,14 @@ export type Discovery = "auto" | DiscoveryMethod;
 /** Where the guest's console goes. */
 export type ConsoleConfigMode =
   /** The terminal: the serial port until the guest talks through a virtio console, that from then on. */
-  | { readonly mode: "auto" }
+  | {
+    readonly mode: "auto";
+    /**
+     * `virtio`: the guest is known to come to its virtio console, so input waits for that. Linux opens the serial
+     * port for its first program long before, and what it takes there is lost when the console moves on.
+     */
+    readonly input?: "virtio";
+  }
   | { readonly mode: "serial" }
   | { readonly mode: "virtio" }
   /** Serial output into a file, no input. */

@@ -75,9 +75,12 @@ export class IoThread implements MailboxHandler {
   }
 
   #openTerminal(): Terminal {
-    this.#terminal ??= new Terminal(this.#loop, this.#init.terminal.isTty, {
+    const { terminal: { isTty }, plan: { config: { console } } } = this.#init;
+    const inputForVirtio = console.mode === "auto" && console.input === "virtio";
+    this.#terminal ??= new Terminal(this.#loop, { isTty, inputForVirtio }, {
       quitRequested: () => this.#report({ type: "quit-requested" }),
       helpRequested: () => this.#report({ type: "help-requested" }),
+      powerRequested: () => this.#report({ type: "power-requested" }),
       outputClosed: () => this.#report({ type: "output-closed" }),
       // Linux reads the window size only when told that it changed, and would stumble over being told before
       // its port exists (drivers/char/virtio_console.c config_work_handler): its first output says that it does.

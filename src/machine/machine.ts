@@ -47,6 +47,8 @@ export interface MachineEvents {
   quitRequested?(): void;
   /** The user typed Ctrl-] ?. */
   helpRequested?(): void;
+  /** The user typed Ctrl-] p. */
+  powerRequested?(): void;
   /** Nobody reads stdout any more. */
   outputClosed?(): void;
   /** One line about something of note, for --verbose. */
@@ -218,6 +220,8 @@ export class Machine implements AsyncDisposable {
         return this.#events.quitRequested?.();
       case "help-requested":
         return this.#events.helpRequested?.();
+      case "power-requested":
+        return this.#events.powerRequested?.();
       case "output-closed":
         return this.#events.outputClosed?.();
       case "device-fault":

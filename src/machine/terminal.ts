@@ -27,6 +27,7 @@ const STDOUT = 1;
 export interface TerminalEvents {
   quitRequested(): void;
   helpRequested(): void;
+  powerRequested(): void;
   outputClosed(): void;
   /** The guest has begun to use the virtio console. */
   virtioSpoke(): void;
@@ -62,6 +63,7 @@ export class Terminal {
   readonly virtio: ByteChannel & { readonly events: ByteChannelEvents | undefined };
   readonly #loop: EventLoop;
   readonly #isTty: boolean;
+  readonly #inputForVirtio: boolean;
   readonly #events: TerminalEvents;
   readonly #writer: FdWriter;
   readonly #reader: FdReader;
@@ -74,9 +76,15 @@ export class Terminal {
   #virtioSettled = false;
   #serialReads = false;
 
-  constructor(loop: EventLoop, isTty: boolean, events: TerminalEvents) {
+  constructor(
+    loop: EventLoop,
+    /** `inputForVirtio`: the serial port never gets any (config.ts, `input`). */
+    { isTty, inputForVirtio }: { readonly isTty: boolean; readonly inputForVirtio: boolean },
+    events: TerminalEvents,
+  ) {
     this.#loop = loop;
     this.#isTty = isTty;
+    this.#inputForVirtio = inputForVirtio;
     this.#events = events;
     this.serial = new Face(this);
     this.virtio = new Face(this);
@@ -122,7 +130,7 @@ export class Terminal {
 
   /** For the faces: one of them reads. */
   input(face: ByteChannel, into: Uint8Array): number {
-    if (face === this.serial) this.#serialReads = true;
+    if (face === this.serial) this.#serialReads = !this.#inputForVirtio;
     const forVirtio = this.#virtioSpoke || (this.#virtioSettled && !this.#serialReads);
     const forSerial = !this.#virtioSpoke && this.#serialReads;
     if (!(face === this.virtio ? forVirtio : forSerial)) return 0;
@@ -152,6 +160,7 @@ export class Terminal {
     }
     this.#escaped = false;
     if (byte === "q".charCodeAt(0)) this.#events.quitRequested();
+    else if (byte === "p".charCodeAt(0)) this.#events.powerRequested();
     else if (byte === "?".charCodeAt(0)) this.#events.helpRequested();
     return byte === ESCAPE;
   }

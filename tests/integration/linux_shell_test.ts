@@ -98,7 +98,7 @@ linuxTest(
       rest.filter((line) => line.startsWith("/proc/device-tree/virtio_mmio@")).length,
       2,
     );
-    assertMatch(stdout, /^\/dev\/root \/ ext2 ro/m);
+    assertMatch(stdout, /^\/dev\/root \/ ext[24] ro/m);
   },
 );
 

@@ -93,6 +93,18 @@ kvmTest("Ctrl-] ? shows help and sends nothing; Ctrl-] twice sends one", async (
   assertEquals((await ended(cli)).status, 0);
 });
 
+kvmTest("Ctrl-] p in a machine without a power button says so, and the guest goes on", async () => {
+  await using cli = await onTerminal("test=serial-echo");
+  await cli.waitFor("ready");
+  await cli.write(`a${ESCAPE}p`);
+  await cli.waitFor("[NO_POWER_BUTTON]");
+  const from = cli.stdout.length;
+  await cli.write("b\n");
+  await cli.waitFor("echo: ab", { from });
+  await cli.write("quit\n");
+  assertEquals((await ended(cli)).status, 0);
+});
+
 kvmTest("an escape that is followed by another key sends neither", async () => {
   await using cli = await onTerminal("test=console-echo");
   await cli.waitFor("ready");

@@ -35,7 +35,7 @@ Deno.test("the default guest's disk is the first, the user's words are the last"
   const { kernel, devices } = machineConfig(settings, GUEST);
   assertEquals(kernel, {
     image: "/cache/vmlinux",
-    cmdline: "root=/dev/vda ro quiet init=/bin/sh",
+    cmdline: "root=/dev/vda ro quiet loglevel=3 init=/bin/sh",
   });
   assertEquals(devices, [
     ROOT_DISK,
@@ -43,12 +43,27 @@ Deno.test("the default guest's disk is the first, the user's words are the last"
   ]);
 });
 
+Deno.test("a default guest's initramfs goes along, unless the user brings one", () => {
+  const stock = { ...GUEST, initrd: "/cache/initrd" };
+  assertEquals(machineConfig(settingsOf(), stock).kernel.initrd, "/cache/initrd");
+  assertEquals(machineConfig(settingsOf("--initrd", "mine"), stock).kernel.initrd, "mine");
+  assertEquals("initrd" in machineConfig(settingsOf(), GUEST).kernel, false);
+  assertEquals("initrd" in machineConfig(settingsOf("-k", "v")).kernel, false);
+});
+
+Deno.test("input waits for the default guest's virtio console, unless the user chose another way", () => {
+  const consoleOf = (...words: string[]) => machineConfig(settingsOf(...words), GUEST).console;
+  assertEquals(consoleOf(), { mode: "auto", input: "virtio" });
+  assertEquals(consoleOf("--cmdline-only", "console=ttyS0"), { mode: "auto" });
+  assertEquals(consoleOf("--console", "serial"), { mode: "serial" });
+});
+
 Deno.test("verbose shows the default guest's kernel log, except beside a command's output", () => {
   const choice = { ...GUEST, commandWord: "dinovisor.exec=eA==" };
   assertEquals(machineConfig(settingsOf("-v"), GUEST).kernel.cmdline, "root=/dev/vda ro");
   assertEquals(
     machineConfig(settingsOf("-v", "--", "x"), choice).kernel.cmdline,
-    "root=/dev/vda ro quiet dinovisor.exec=eA==",
+    "root=/dev/vda ro quiet loglevel=3 dinovisor.exec=eA==",
   );
 });
 

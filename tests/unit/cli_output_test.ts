@@ -2,13 +2,7 @@ import { assertEquals, assertStringIncludes } from "../../src/std/assert.ts";
 import { barLine } from "../../src/cli/build_progress.ts";
 import { findingsText } from "../../src/cli/doctor.ts";
 import { ProblemsFound, problemsOf, problemsText } from "../../src/cli/errors.ts";
-import {
-  descriptorFinding,
-  memoryFinding,
-  ringZeroFinding,
-  toolFinding,
-} from "../../src/cli/host_checks.ts";
-import { scanKernel } from "../../src/cli/kernel_marks.ts";
+import { descriptorFinding, memoryFinding } from "../../src/cli/host_checks.ts";
 import { StopRequest } from "../../src/cli/stop_request.ts";
 import { KvmError } from "../../src/kvm/kvm_error.ts";
 
@@ -60,14 +54,6 @@ Deno.test("errors as JSON are one object", () => {
   });
 });
 
-Deno.test("doctor tells hardware from emulation", () => {
-  const cpuinfo = "processor\t: 0\nflags\t\t: fpu vmx sse\n";
-  assertEquals(ringZeroFinding(cpuinfo, false).state, "ok");
-  assertEquals(ringZeroFinding(cpuinfo, true).state, "warn");
-  assertEquals(ringZeroFinding("flags\t\t: fpu\nvmx flags\t: x\n", false).state, "warn");
-  assertEquals(ringZeroFinding("", false).state, "warn");
-});
-
 Deno.test("doctor reads memory and limits", () => {
   assertEquals(memoryFinding("MemAvailable:   1048576 kB\n").detail, "1024 MiB available");
   assertEquals(memoryFinding("MemAvailable:   104857 kB\n").state, "warn");
@@ -78,12 +64,6 @@ Deno.test("doctor reads memory and limits", () => {
   assertEquals(descriptorFinding(limits("unlimited")).state, "ok");
   assertEquals(descriptorFinding(limits("64")).state, "warn");
   assertEquals(descriptorFinding("").state, "warn");
-});
-
-Deno.test("doctor names the packages of missing tools once each", () => {
-  const { hint } = toolFinding([["mke2fs", "e2fsprogs"], ["debugfs", "e2fsprogs"], ["bc", "bc"]]);
-  assertEquals(hint, "on Debian and Ubuntu: sudo apt-get install e2fsprogs bc");
-  assertEquals(toolFinding([]).state, "ok");
 });
 
 Deno.test("doctor ends with a verdict", () => {
@@ -102,23 +82,6 @@ Deno.test("the progress bar fits its window", () => {
     "default guest [############------------]  50% 1:05 compile",
   );
   assertEquals(barLine("a very long stage name", 2, 0, 40).length, 39);
-});
-
-Deno.test("kernel marks are found across pieces, and not looked for in compressed images", () => {
-  const bytes = new Uint8Array(3 << 20);
-  bytes.set(new TextEncoder().encode("virtio_mmio.device\0"), (1 << 20) - 5);
-  bytes.set(new TextEncoder().encode("virtio_blk\0"), (2 << 20) + 100);
-  const source = {
-    size: bytes.length,
-    name: "k",
-    read: (at: number, into: Uint8Array) => into.set(bytes.subarray(at, at + into.length)),
-  };
-  assertEquals(scanKernel(source, "elf64"), {
-    readable: true,
-    discovery: ["cmdline"],
-    drivers: ["virtio_blk"],
-  });
-  assertEquals(scanKernel(source, "bzimage").readable, false);
 });
 
 Deno.test("the first wish to stop counts", () => {

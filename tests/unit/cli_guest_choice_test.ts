@@ -1,0 +1,73 @@
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "../../src/std/assert.ts";
+import { ProblemsFound } from "../../src/cli/errors.ts";
+import { guestFinding, toolFinding } from "../../src/cli/guest_checks.ts";
+import { guestChoice } from "../../src/cli/guest_choice.ts";
+import { ringZeroFinding } from "../../src/cli/host_checks.ts";
+import { ringZero } from "../../src/cli/ring_zero.ts";
+
+const INTEL = "processor\t: 0\nflags\t\t: fpu vmx sse\n";
+const AMD = "processor\t: 0\nflags\t\t: fpu svm sse\n";
+const NEITHER = "processor\t: 0\nflags\t\t: fpu sse\nvmx flags\t: vnmi\n";
+
+Deno.test("ring 0 runs in hardware where the processor can and KVM does not emulate it", () => {
+  assertEquals(ringZero(INTEL, false), { by: "hardware", flag: "vmx" });
+  assertEquals(ringZero(AMD, false), { by: "hardware", flag: "svm" });
+  assertEquals(ringZero(INTEL, true), { by: "emulated" });
+  assertEquals(ringZero(NEITHER, true), { by: "emulated" });
+  assertEquals(ringZero(NEITHER, false), { by: "unknown" });
+  assertEquals(ringZero("", false), { by: "unknown" });
+});
+
+Deno.test("doctor tells hardware from emulation", () => {
+  assertEquals(ringZeroFinding(ringZero(INTEL, false)).state, "ok");
+  assertEquals(ringZeroFinding(ringZero(INTEL, true)).state, "warn");
+  assertEquals(ringZeroFinding(ringZero(NEITHER, false)).state, "warn");
+});
+
+Deno.test("a stock kernel is the default only where ring 0 runs in hardware", () => {
+  assertEquals(guestChoice(undefined, ringZero(AMD, false)), {
+    kind: "stock",
+    reason: "since ring 0 runs in hardware (svm)",
+  });
+  assertEquals(guestChoice(undefined, ringZero(AMD, true)).kind, "built");
+  assertEquals(guestChoice("", ringZero(NEITHER, false)).kind, "built");
+});
+
+Deno.test("DINOVISOR_GUEST decides, and takes nothing else", () => {
+  assertEquals(guestChoice("built", ringZero(INTEL, false)), {
+    kind: "built",
+    reason: "since DINOVISOR_GUEST says so",
+  });
+  assertEquals(guestChoice("stock", ringZero("", true)).kind, "stock");
+  const error = assertThrows(() => guestChoice("Debian", ringZero(INTEL, false)));
+  assert(error instanceof ProblemsFound);
+  assertEquals(error.problems, [{
+    field: "DINOVISOR_GUEST",
+    code: "GUEST_INVALID",
+    message: 'Cannot use DINOVISOR_GUEST "Debian"',
+    hint: "choose from: stock, built",
+  }]);
+});
+
+Deno.test("doctor says which default guest, why, and whether it is there", () => {
+  const stock = guestChoice(undefined, ringZero(INTEL, false));
+  const guest = { name: "Debian 6.1.0-56-cloud-amd64", kernel: "/c/vmlinuz" };
+  assertEquals(guestFinding(stock, guest), {
+    state: "ok",
+    subject: "default guest",
+    detail: "Debian 6.1.0-56-cloud-amd64, since ring 0 runs in hardware (vmx): /c/vmlinuz",
+  });
+  const missing = guestFinding(stock, undefined);
+  assertEquals(missing.state, "warn");
+  assertStringIncludes(missing.detail, "since ring 0 runs in hardware (vmx); not downloaded yet");
+  assertEquals(missing.hint, "download it now: dinovisor kernel build");
+  const built = guestFinding(guestChoice(undefined, ringZero("", true)), undefined);
+  assertStringIncludes(built.detail, "our own build, since KVM emulates ring 0; not built yet");
+  assertEquals(built.hint, "build it now: dinovisor kernel build");
+});
+
+Deno.test("doctor names the packages of missing tools once each", () => {
+  const { hint } = toolFinding([["mke2fs", "e2fsprogs"], ["debugfs", "e2fsprogs"], ["bc", "bc"]]);
+  assertEquals(hint, "on Debian and Ubuntu: sudo apt-get install e2fsprogs bc");
+  assertEquals(toolFinding([]).state, "ok");
+});
