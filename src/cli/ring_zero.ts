@@ -1,6 +1,7 @@
 /**
  * Who runs a guest's kernel mode on this host. Decides which default guest it gets; `doctor` tells it to people.
  */
+import type { KernelContents } from "../arch/mod.ts";
 
 /** `hardware`: the processor, by the extension that `flag` names. `emulated`: KVM, one instruction at a time. */
 export type RingZero =
@@ -18,6 +19,19 @@ export function ringZero(cpuinfo: string, pvm: boolean): RingZero {
 /** Of this host. */
 export function hostRingZero(): RingZero {
   return ringZero(readText("/proc/cpuinfo"), exists("/sys/module/kvm_pvm"));
+}
+
+/** A distribution kernel where KVM emulates ring 0: minutes of silence, then an instruction that KVM does not know. */
+export function ringZeroWarning(
+  zero: RingZero,
+  contents: KernelContents,
+): { readonly message: string; readonly hint: string } | undefined {
+  const isDistribution = contents.kind === "linux" && contents.features.includes("modules");
+  if (zero.by !== "emulated" || !isDistribution) return undefined;
+  return {
+    message: "KVM emulates guest ring 0 on this host, where distribution kernels do not boot",
+    hint: "leave --kernel out for a guest that does, or use a host with VT-x or SVM",
+  };
 }
 
 function readText(path: string): string {

@@ -7,6 +7,7 @@ import type { MachineExit } from "../machine/exit.ts";
 import type { MachineOptions } from "../machine/machine.ts";
 import { checkConfig } from "../machine/check.ts";
 import { discoveryWarning } from "../machine/discovery.ts";
+import { kernelContents } from "../machine/kernel_knowledge.ts";
 import { planMachine, userCmdline } from "../machine/plan.ts";
 import type { Problem } from "../virtio/device_kind.ts";
 import { ProgressLine } from "./build_progress.ts";
@@ -27,6 +28,7 @@ import { writeError, writeResult } from "./output.ts";
 import { parseWords } from "./parse.ts";
 import { reportOf, reportProblems, writeReport } from "./report.ts";
 import { readRunSettings, type RunSettings } from "./run_settings.ts";
+import { hostRingZero, ringZeroWarning } from "./ring_zero.ts";
 import { StopRequest } from "./stop_request.ts";
 import {
   CONSOLE_HINT,
@@ -122,11 +124,16 @@ class Run {
     return checked(machineConfig(this.#settings, guest), [], word);
   }
 
-  /** A guest that finds none of its devices boots into silence: say so before. */
+  /** A guest that finds none of its devices, or cannot run here, boots into silence: say so before. */
   #warn(config: MachineConfig): void {
     if (this.#settings.quiet || this.#settings.json) return;
-    const warning = discoveryWarning(config, userCmdline(config));
-    if (warning !== undefined) writeError(`warning: ${warning.message}; ${warning.hint}`);
+    const warnings = [
+      discoveryWarning(config, userCmdline(config)),
+      ringZeroWarning(hostRingZero(), kernelContents(config.kernel.image)),
+    ];
+    for (const warning of warnings) {
+      if (warning !== undefined) writeError(`warning: ${warning.message}; ${warning.hint}`);
+    }
   }
 
   async #makeGuest(kind: GuestKind): Promise<GuestFiles> {

@@ -44,6 +44,7 @@ guestTest(
 guestTest(
   "ttyS0: a flood of bytes in and out at once arrives byte for byte",
   (guest) => flood(guest, "serial", SERIAL_BYTES),
+  { parts: ["serial port"] },
 );
 
 guestTest("hvc0: the guest sees each change of the window's size", async (guest) => {

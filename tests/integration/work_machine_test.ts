@@ -6,9 +6,11 @@ import {
   assertLessOrEqual,
   assertMatch,
 } from "../../src/std/assert.ts";
+import { Machine } from "../../src/machine/machine.ts";
 import { DiskDirectory } from "../support/disk_image.ts";
 import { byHost, HOST_KIND } from "../support/host_kind.ts";
-import { guestTest } from "../support/linux_guests.ts";
+import { until } from "../support/kvm.ts";
+import { guestTest, OUTPUT_MS } from "../support/linux_guests.ts";
 
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
@@ -60,8 +62,21 @@ for (
     assertMatch(stdout, /^bye\r?\n$/m);
     const { reason } = JSON.parse(Deno.readTextFileSync(report));
     assert((reasons as readonly string[]).includes(reason), reason);
-  });
+  }, { parts: command === "poweroff" ? ["power-off"] : [] });
 }
+
+guestTest("a guest whose power button is pressed ends in order", async (guest) => {
+  using directory = new DiskDirectory();
+  const output = `${directory.path}/console`;
+  const script = "trap 'echo told; exit' TERM; echo waiting; while :; do sleep 1; done";
+  await using machine = await Machine.create(guest.config({ script, vcpus: 2 }, output));
+  machine.start();
+  const text = () => Deno.readTextFileSync(output);
+  await until("the script runs", () => text().includes("waiting"), OUTPUT_MS);
+  const { reason, detail } = await machine.shutdown({ deadlineMs: OUTPUT_MS });
+  assertEquals({ reason, detail }, { reason: "poweroff", detail: undefined });
+  assertMatch(text(), /^told\r?$/m);
+}, { parts: ["power button"], vcpus: 2 });
 
 /** The machine's memory goes up to 3 GiB, and on at 4 GiB (src/arch/x86_64/memory_map.ts). */
 const HOLE_START = 3 * GIB;

@@ -25,10 +25,20 @@ export interface RawKernel {
   readonly entry: number;
 }
 
+/** The path of the kernel, if it has been downloaded. */
+export async function findKrunKernel(): Promise<string | undefined> {
+  return (await cacheOf({}).find(await contentKey(RECIPE_VERSION, PACKAGE)))?.path;
+}
+
+function cacheOf(
+  { cacheDirectory: home = cacheDirectory() }: Partial<BuildOptions>,
+): ArtifactCache {
+  return new ArtifactCache(`${home}/test-guest`, "krun-vmlinux");
+}
+
 /** The kernel as an ELF file, downloaded once on a machine. */
 export async function ensureKrunKernel(options: BuildOptions): Promise<GuestFile> {
-  const home = options.cacheDirectory ?? cacheDirectory();
-  const cache = new ArtifactCache(`${home}/test-guest`, "krun-vmlinux");
+  const cache = cacheOf(options);
   const recipe = await contentKey(RECIPE_VERSION, PACKAGE);
   return await ensureArtifact({
     cache,

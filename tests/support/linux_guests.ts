@@ -3,7 +3,8 @@
  * host that runs ring 0 in hardware. `guestTest` registers one test for each kernel. Run directly, this module gets
  * every kernel and the tools image into the cache, so that the tests need no network.
  */
-import type { ConsoleConfigMode } from "../../src/machine/config.ts";
+import { blockKind } from "../../devices/block/kind.ts";
+import type { ConsoleConfigMode, MachineConfig } from "../../src/machine/config.ts";
 import {
   type DebianSuite,
   ensureKernel,
@@ -13,6 +14,7 @@ import {
 } from "../../src/guest/mod.ts";
 import { recordCase, recorded } from "./case_log.ts";
 import { CliProcess, type CliResult, commandLine, shellWords } from "./cli_process.ts";
+import { ensureKrunKernel, findKrunKernel } from "./krun_kernel.ts";
 import { byHost, HOST_KIND, hostMemoryMib } from "./host_kind.ts";
 import { kvmRefusal, kvmTest } from "./kvm.ts";
 import { ensureToolsImage } from "./tools_image.ts";
@@ -40,10 +42,15 @@ interface KernelFiles {
   readonly initrd?: string;
 }
 
+/** What some kernels have and others do not: ACPI's power button, an 8250 driver, a way to power off. */
+export type GuestPart = "power button" | "serial port" | "power-off";
+
 /** A kernel of the matrix. */
 export interface LinuxGuest {
   readonly name: string;
   readonly maxVcpus: number;
+  /** What it is built without. */
+  readonly lacks: readonly GuestPart[];
   /** Why it cannot run on this host. */
   readonly refusal?: string;
   /** Its files, which are built first where the cache has none. */
@@ -53,34 +60,54 @@ export interface LinuxGuest {
 const OURS: LinuxGuest = {
   name: "ours",
   maxVcpus: 1,
+  lacks: ["power button"],
   files: async () => ({ kernel: (await ensureKernel({ progress: PROGRESS })).path }),
 };
 
+/** libkrunfw's kernel: devices by command line, processors by MP table, hvc0 only, no initrd. */
+const KRUN: LinuxGuest = {
+  name: "krun",
+  maxVcpus: 8,
+  lacks: ["power button", "serial port", "power-off"],
+  ...optional(stockRefusal("krun", await findKrunKernel())),
+  files: async () => ({ kernel: (await ensureKrunKernel({ progress: PROGRESS })).path }),
+};
+
 /** All kernels, whether they can run here or not. */
-export const LINUX_GUESTS: readonly LinuxGuest[] = [OURS, ...await Promise.all(SUITES.map(stock))];
+export const LINUX_GUESTS: readonly LinuxGuest[] = [
+  OURS,
+  ...await Promise.all(SUITES.map(stock)),
+  KRUN,
+];
 
 async function stock(suite: DebianSuite): Promise<LinuxGuest> {
-  const refusal = await stockRefusal(suite);
   return {
     name: suite,
     maxVcpus: STOCK_VCPUS,
-    ...(refusal === undefined ? {} : { refusal }),
+    lacks: [],
+    ...optional(stockRefusal(suite, await findStockKernel(suite))),
     files: () => ensureStockKernel(suite, { progress: PROGRESS }),
   };
 }
 
-async function stockRefusal(suite: DebianSuite): Promise<string | undefined> {
+function stockRefusal(name: string, found: unknown): string | undefined {
   if (HOST_KIND === "emulated") {
     return "Debian's kernels cannot run where KVM emulates guest ring 0: hosts with vmx or svm, and the lab, run them";
   }
-  if (await findStockKernel(suite) !== undefined) return undefined;
-  return `the kernel of Debian ${suite} is not in the cache: deno run -A tests/support/linux_guests.ts gets it`;
+  if (found !== undefined) return undefined;
+  return `the kernel "${name}" is not in the cache: deno run -A tests/support/linux_guests.ts gets it`;
+}
+
+function optional(refusal: string | undefined): { readonly refusal?: string } {
+  return refusal === undefined ? {} : { refusal };
 }
 
 /** What a case needs of guest and host. */
 export interface CaseNeeds {
   readonly vcpus?: number;
   readonly memoryMib?: number;
+  /** What the kernel must be built with. */
+  readonly parts?: readonly GuestPart[];
   /** Only with DINOVISOR_TESTS=long. */
   readonly long?: boolean;
 }
@@ -104,8 +131,12 @@ export function guestTest(
 }
 
 function unmet(needs: CaseNeeds, guest: LinuxGuest): string | undefined {
-  const { vcpus = 1, memoryMib = 0, long = false } = needs;
-  if (vcpus > guest.maxVcpus) return `the kernel "${guest.name}" is built for one CPU`;
+  const { vcpus = 1, memoryMib = 0, parts = [], long = false } = needs;
+  const missing = parts.find((part) => guest.lacks.includes(part));
+  if (missing !== undefined) return `the kernel "${guest.name}" knows no ${missing}`;
+  if (vcpus > guest.maxVcpus) {
+    return `the kernel "${guest.name}" is built for ${guest.maxVcpus} CPU`;
+  }
   const host = Math.floor(hostMemoryMib());
   if (memoryMib > host) return `a machine of ${memoryMib} MiB: this host has ${host} MiB`;
   return long && !LONG ? "it takes long: set DINOVISOR_TESTS=long" : undefined;
@@ -142,10 +173,26 @@ export class ReadyGuest {
       ...["run", "-k", kernel, ...(initrd === undefined ? [] : ["--initrd", initrd])],
       ...["-m", String(run.memoryMib ?? 256), "-c", String(run.vcpus ?? 1)],
       ...["--console", run.console ?? "virtio"],
-      ...["--cmdline", `root=/dev/vda ro quiet loglevel=3${HOST_WORDS} ${execWord(run.script)}`],
+      ...["--cmdline", wordsOf(run)],
       ...disks.flatMap((disk) => ["--disk", disk]),
       ...(run.report === undefined ? [] : ["--report", run.report]),
     ];
+  }
+
+  /** The same as a machine of this process, whose console is the serial port and goes into the file `output`. */
+  config(run: GuestRun, output: string): MachineConfig {
+    const { kernel: image, initrd } = this.#files;
+    return {
+      kernel: { image, ...(initrd === undefined ? {} : { initrd }), cmdline: wordsOf(run) },
+      memoryMib: run.memoryMib ?? 256,
+      vcpus: run.vcpus ?? 1,
+      discovery: "auto",
+      console: { mode: "file", path: output },
+      devices: [
+        { kind: "block", path: this.#root, readOnly: true, direct: false, id: "root" },
+        ...(run.disks ?? []).map(blockKind.parse),
+      ],
+    };
   }
 
   /** Boots and waits for the end. */
@@ -168,6 +215,10 @@ export class ReadyGuest {
   }
 }
 
+function wordsOf(run: GuestRun): string {
+  return `root=/dev/vda ro quiet loglevel=3${HOST_WORDS} ${execWord(run.script)}`;
+}
+
 /** How long a wait for a guest's output may take. */
 export const OUTPUT_MS = RUN_LIMIT_MS;
 
@@ -175,6 +226,7 @@ export const OUTPUT_MS = RUN_LIMIT_MS;
 async function fillGuestCache(): Promise<void> {
   console.log(await ensureToolsImage(console.error));
   console.log((await OURS.files()).kernel);
+  console.log((await KRUN.files()).kernel);
   for (const suite of SUITES) {
     const { version, kernel, initrd } = await ensureStockKernel(suite, { progress: PROGRESS });
     console.log(`${suite} ${version}: ${kernel} ${initrd}`);

@@ -3,7 +3,7 @@ import { ProblemsFound } from "../../src/cli/errors.ts";
 import { guestFinding, toolFinding } from "../../src/cli/guest_checks.ts";
 import { guestChoice } from "../../src/cli/guest_choice.ts";
 import { ringZeroFinding } from "../../src/cli/host_checks.ts";
-import { ringZero } from "../../src/cli/ring_zero.ts";
+import { ringZero, ringZeroWarning } from "../../src/cli/ring_zero.ts";
 
 const INTEL = "processor\t: 0\nflags\t\t: fpu vmx sse\n";
 const AMD = "processor\t: 0\nflags\t\t: fpu svm sse\n";
@@ -70,4 +70,14 @@ Deno.test("doctor names the packages of missing tools once each", () => {
   const { hint } = toolFinding([["mke2fs", "e2fsprogs"], ["debugfs", "e2fsprogs"], ["bc", "bc"]]);
   assertEquals(hint, "on Debian and Ubuntu: sudo apt-get install e2fsprogs bc");
   assertEquals(toolFinding([]).state, "ok");
+});
+
+Deno.test("a distribution kernel where ring 0 is emulated is warned of, and nothing else is", () => {
+  const kernel = { kind: "linux", version: "6", features: ["modules"] } as const;
+  const small = { ...kernel, features: [] };
+  assertStringIncludes(ringZeroWarning({ by: "emulated" }, kernel)?.message ?? "", "do not boot");
+  assertEquals(ringZeroWarning({ by: "emulated" }, small), undefined);
+  assertEquals(ringZeroWarning({ by: "emulated" }, { kind: "other" }), undefined);
+  assertEquals(ringZeroWarning({ by: "hardware", flag: "svm" }, kernel), undefined);
+  assertEquals(ringZeroWarning({ by: "unknown" }, kernel), undefined);
 });
