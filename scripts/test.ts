@@ -6,7 +6,7 @@
  *
  *     deno run -A scripts/test.ts [--only STEP,…] [-- ARGUMENTS FOR deno test]
  */
-import { PrettyOutput } from "./test_output.ts";
+import { PrettyOutput, type TestReport } from "./test_output.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 const MINUTE_MS = 60_000;
@@ -27,11 +27,18 @@ interface TestStep {
   readonly flags: readonly string[];
   readonly limitMs: number;
 }
+/** A program that prints what `deno test` prints, about tests that it runs elsewhere. */
+interface ProgramStep {
+  readonly kind: "program";
+  readonly heading: string;
+  readonly args: readonly string[];
+  readonly limitMs: number;
+}
 
 // No --allow flag at all: these tests can neither open /dev/kvm nor touch a file, even by accident.
 const NO_PERMISSIONS = ["--no-prompt"];
 
-const STEPS: Readonly<Record<string, CheckStep | TestStep>> = {
+const STEPS: Readonly<Record<string, CheckStep | TestStep | ProgramStep>> = {
   fmt: { kind: "check", heading: "Format", args: ["fmt", "--check"] },
   lint: { kind: "check", heading: "Lint", args: ["lint"] },
   check: { kind: "check", heading: "Types", args: ["check"] },
@@ -65,6 +72,13 @@ const STEPS: Readonly<Record<string, CheckStep | TestStep>> = {
     folder: "tests/integration",
     flags: ["-A"],
     limitMs: 20 * MINUTE_MS,
+  },
+  lab: {
+    kind: "program",
+    heading: "The core of the integration tests, in a nested host with a real kvm_amd",
+    args: ["run", "-A", "scripts/lab.ts"],
+    // Its own limit is shorter and says more; on a fresh machine it builds its image first.
+    limitMs: 30 * MINUTE_MS,
   },
 };
 /** `--only static` stands for the checks that run no test. */
@@ -181,16 +195,8 @@ async function runTests(
     const args = ["test", "--no-check", ...step.flags, ...extra, ...batch];
     const ended = await runDeno(args, step.limitMs, (text) => output.line(text));
     const report = output.report();
-    totals.passed += report.passed;
-    totals.skipped += report.ignored;
-    totals.failed += report.failed;
-    totals.failures.push(...report.failures.map((failure) => `${name}: ${failure}`));
-    if (report.complete) {
-      if (!ended.success && report.failed === 0) {
-        fail(totals, `${name}: ${ended.how}, no test failed`);
-      }
-      continue;
-    }
+    addReport(name, report, ended, totals);
+    if (report.complete) continue;
     const unseen = batch.filter((file) => !report.files.includes(file));
     if (report.files.length > 0) {
       const running = report.running ?? `after ${report.files.at(-1)}`;
@@ -201,6 +207,31 @@ async function runTests(
       queue.push(...batch.map((file) => [file]));
     } else fail(totals, `${name}: ${batch[0]} does not load (${ended.how})`);
   }
+}
+
+/** What a run says about its tests; one that ends badly though no test did counts as a failure. */
+function addReport(name: string, report: TestReport, ended: Ended, totals: Totals): void {
+  totals.passed += report.passed;
+  totals.skipped += report.ignored;
+  totals.failed += report.failed;
+  totals.failures.push(...report.failures.map((failure) => `${name}: ${failure}`));
+  if (report.complete && !ended.success && report.failed === 0) {
+    fail(totals, `${name}: ${ended.how}, no test failed`);
+  }
+}
+
+async function runProgram(name: string, step: ProgramStep, totals: Totals): Promise<void> {
+  const output = new PrettyOutput();
+  const ended = await runDeno(step.args, step.limitMs, (text) => output.line(text));
+  const report = output.report();
+  addReport(name, report, ended, totals);
+  if (report.complete) {
+    const ran = report.passed + report.failed;
+    if (ran === 0) fail(totals, `${name}: it ran no test`);
+    return;
+  }
+  const running = report.running === undefined ? "" : `: ${report.running}`;
+  fail(totals, `${name}: deno ${step.args.join(" ")} ended with ${ended.how}${running}`);
 }
 
 interface Options {
@@ -240,6 +271,7 @@ async function main(): Promise<number> {
     if (step === undefined) continue;
     console.log(`\n== ${name}: ${step.heading}`);
     if (step.kind === "check") await runCheck(name, step, totals);
+    else if (step.kind === "program") await runProgram(name, step, totals);
     else await runTests(name, step, options.extra, totals);
   }
   if (totals.failures.length > 0) console.log("\n== Failures");
