@@ -8,6 +8,7 @@ import {
 } from "../../src/std/assert.ts";
 import { CliProcess, type CliResult, runCli } from "../support/cli_process.ts";
 import { DiskDirectory } from "../support/disk_image.ts";
+import { HOST_KIND } from "../support/host_kind.ts";
 import { linuxTest } from "../support/kvm.ts";
 
 /** A boot takes 6 to 12 s where KVM emulates ring 0. */
@@ -28,8 +29,10 @@ linuxTest(
     assertMatch(stdout, /^Linux in dinovisor: /);
     assertMatch(stdout, /^Linux \S+ 6\.1\.\S+ .*x86_64 GNU\/Linux\r$/m);
     assertMatch(stdout, /^ 254 +0 +\d+ vda\r$/m);
-    // Each command once: nobody but the guest's terminal echoes.
-    assertEquals(stdout.split("cat /proc/partitions").length, 2, stdout);
+    // Each command once: nobody but the guest's terminal echoes. In the lab commands come before the shell is there,
+    // and the terminal of a stock kernel echoes them a first time.
+    const echoes = stdout.split("cat /proc/partitions").length - 1;
+    assert(echoes === 1 || (HOST_KIND === "nested" && echoes === 2), stdout);
     assert(!/\[ *\d+\.\d+\]/.test(stdout), `kernel messages on stdout:\n${stdout}`);
   },
 );
@@ -90,7 +93,11 @@ linuxTest(
   async () => {
     const script =
       "cat /proc/cmdline; ls -d /proc/device-tree/virtio_mmio*; grep ' / ' /proc/mounts; kill -9 $$";
-    const { code, stdout } = await boot(["--discovery", "fdt", "--", "sh", "-c", script]);
+    // Stock kernels take no device tree.
+    const { code, stdout } = await runCli(
+      ["run", "--discovery", "fdt", "--", "sh", "-c", script],
+      { stdin: "", limitMs: BOOT_MS, env: { DINOVISOR_GUEST: "built" } },
+    );
     assertEquals(code, 137, stdout);
     const [cmdline = "", ...rest] = stdout.split("\n");
     assert(!cmdline.includes("virtio_mmio.device"), cmdline);

@@ -22,6 +22,8 @@ import { ensureToolsImage } from "./tools_image.ts";
 const SUITES = ["bookworm", "trixie", "sid"] as const satisfies readonly DebianSuite[];
 /** What a stock kernel supports (CONFIG_NR_CPUS) is far above what a test asks for. */
 const STOCK_VCPUS = 32;
+/** Their setup headers (init_size) ask for 68 to 77 MiB below the end of RAM. */
+const STOCK_MEMORY_MIB = 80;
 /**
  * QEMU's TCG runs a nested guest's XSETBV without telling the nested KVM, whose CPUID leaf 0xD then keeps the size for
  * x87 and SSE alone. Linux 6 warns and does without XSAVE; Linux 7 dies of it.
@@ -49,6 +51,8 @@ export type GuestPart = "power button" | "serial port" | "power-off";
 export interface LinuxGuest {
   readonly name: string;
   readonly maxVcpus: number;
+  /** What it needs to unpack itself, in MiB. */
+  readonly leastMemoryMib: number;
   /** What it is built without. */
   readonly lacks: readonly GuestPart[];
   /** Why it cannot run on this host. */
@@ -60,6 +64,7 @@ export interface LinuxGuest {
 const OURS: LinuxGuest = {
   name: "ours",
   maxVcpus: 1,
+  leastMemoryMib: 32,
   lacks: ["power button"],
   files: async () => ({ kernel: (await ensureKernel({ progress: PROGRESS })).path }),
 };
@@ -68,6 +73,7 @@ const OURS: LinuxGuest = {
 const KRUN: LinuxGuest = {
   name: "krun",
   maxVcpus: 8,
+  leastMemoryMib: 64,
   lacks: ["power button", "serial port", "power-off"],
   ...optional(stockRefusal("krun", await findKrunKernel())),
   files: async () => ({ kernel: (await ensureKrunKernel({ progress: PROGRESS })).path }),
@@ -84,6 +90,7 @@ async function stock(suite: DebianSuite): Promise<LinuxGuest> {
   return {
     name: suite,
     maxVcpus: STOCK_VCPUS,
+    leastMemoryMib: STOCK_MEMORY_MIB,
     lacks: [],
     ...optional(stockRefusal(suite, await findStockKernel(suite))),
     files: () => ensureStockKernel(suite, { progress: PROGRESS }),
@@ -136,6 +143,9 @@ function unmet(needs: CaseNeeds, guest: LinuxGuest): string | undefined {
   if (missing !== undefined) return `the kernel "${guest.name}" knows no ${missing}`;
   if (vcpus > guest.maxVcpus) {
     return `the kernel "${guest.name}" is built for ${guest.maxVcpus} CPU`;
+  }
+  if (memoryMib > 0 && memoryMib < guest.leastMemoryMib) {
+    return `the kernel "${guest.name}" needs ${guest.leastMemoryMib} MiB`;
   }
   const host = Math.floor(hostMemoryMib());
   if (memoryMib > host) return `a machine of ${memoryMib} MiB: this host has ${host} MiB`;
