@@ -139,7 +139,12 @@ for (const [vcpus, most] of [[1, 2000], [2, 1000], [4, 300]] as const) {
     );
     machine.start();
     const pauses = await pauseUntilEnd(machine, random);
-    assertEquals((await machine.exited).status, 0);
+    const { reason, status, detail } = await machine.exited;
+    assertEquals({ reason, status, detail }, {
+      reason: "exit-register",
+      status: 0,
+      detail: undefined,
+    }, Deno.readTextFileSync(output));
     const [letters, ...results] = Deno.readTextFileSync(output).trimEnd().split("\n");
     const expected = Array.from({ length: vcpus }, (_, cpu) => "ABCD".charAt(cpu).repeat(rounds));
     assertEquals([...letters ?? ""].sort().join(""), expected.join(""));
