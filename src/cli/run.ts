@@ -126,10 +126,13 @@ class Run {
 
   /** A guest that finds none of its devices, or cannot run here, boots into silence: say so before. */
   #warn(config: MachineConfig): void {
-    if (this.#settings.quiet || this.#settings.json) return;
+    const { quiet, json, dryRun } = this.#settings;
+    if (quiet || json) return;
     const warnings = [
       discoveryWarning(config, userCmdline(config)),
-      ringZeroWarning(hostRingZero(), kernelContents(config.kernel.image)),
+      dryRun // a plan may be meant for another host
+        ? undefined
+        : ringZeroWarning(hostRingZero(), kernelContents(config.kernel.image)),
     ];
     for (const warning of warnings) {
       if (warning !== undefined) writeError(`warning: ${warning.message}; ${warning.hint}`);
