@@ -6,6 +6,8 @@ import { guestTest, LONG, OUTPUT_MS, type ReadyGuest } from "../support/linux_gu
 
 const KIB = 1024;
 const MIB = KIB * KIB;
+/** Less than a terminal's buffer in Linux, so that it is all there when the command ends. */
+const LAST_BYTES = 3000;
 const SYSRQ = 0x0f;
 const ESCAPE_QUIT = "\x1dq";
 /** Linux gives hvc0 16 bytes at a time (drivers/tty/hvc/hvc_console.h, N_OUTBUF): about 3 ms where emulated. */
@@ -46,6 +48,13 @@ guestTest(
   (guest) => flood(guest, "serial", SERIAL_BYTES),
   { parts: ["serial port"] },
 );
+
+guestTest("ttyS0: what a command prints last arrives although it ends at once", async (guest) => {
+  const script = `head -c ${LAST_BYTES} /dev/zero | tr '\\0' x`;
+  const { code, stdout, stderr } = await guest.run({ script, console: "serial" });
+  assertEquals(code, 0, stderr);
+  assertEquals(stdout.match(/x+$/)?.[0].length, LAST_BYTES);
+}, { parts: ["serial port"] });
 
 guestTest("hvc0: the guest sees each change of the window's size", async (guest) => {
   const script = "while :; do stty size; sleep 1; done";

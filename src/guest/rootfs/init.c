@@ -41,6 +41,8 @@ struct event {
 
 /* They stay blocked here: the kernel would drop signals that its first program has no handler for. */
 static const unsigned long waited = BIT(SIGCHLD) | BIT(SIGUSR1) | BIT(SIGUSR2) | BIT(SIGTERM) | BIT(SIGINT);
+/* What a process gets that uses the terminal from the background; blocked, it may, and wait for its output. */
+static const unsigned long background = BIT(SIGTTOU);
 
 static void print(const char *text)
 {
@@ -121,6 +123,27 @@ static void make_plain(long console)
 	call(__NR_ioctl, console, TCSETS, (long)&settings, 0, 0);
 }
 
+/*
+ * The terminal is ours, not the shell's: when the process that leads its session ends, Linux hangs the terminal up and
+ * throws away what it has not sent yet.
+ */
+static void own_terminal(long console)
+{
+	call(__NR_setsid, 0, 0, 0, 0, 0);
+	call(__NR_ioctl, console, TIOCSCTTY, 0, 0, 0);
+}
+
+/* A process group of its own in the terminal's foreground: Ctrl-C is for it, not for us. */
+static void take_foreground(long console)
+{
+	int group = call(__NR_getpid, 0, 0, 0, 0, 0);
+
+	call(__NR_setpgid, 0, 0, 0, 0, 0);
+	call(__NR_rt_sigprocmask, SIG_BLOCK, (long)&background, 0, SIGNAL_SET_SIZE, 0);
+	call(__NR_ioctl, console, TIOCSPGRP, (long)&group, 0, 0);
+	call(__NR_rt_sigprocmask, SIG_UNBLOCK, (long)&background, 0, SIGNAL_SET_SIZE, 0);
+}
+
 static void run_shell(long console, char *command)
 {
 	static char *environment[] = {
@@ -135,9 +158,8 @@ static void run_shell(long console, char *command)
 	char *interactive[] = { "sh", 0 };
 	char *script[] = { "sh", "-c", command, 0 };
 
-	call(__NR_setsid, 0, 0, 0, 0, 0);
 	if (console >= 0) {
-		call(__NR_ioctl, console, TIOCSCTTY, 0, 0, 0);
+		take_foreground(console);
 		for (long file = 0; file < 3; file++)
 			call(__NR_dup2, console, file, 0, 0, 0);
 		if (console > 2)
@@ -310,6 +332,7 @@ __attribute__((noreturn, used)) static void start(void)
 	read_file("/proc/cmdline", line, sizeof(line));
 	command = find_word(line, "dinovisor.exec=");
 	console = open_console();
+	own_terminal(console);
 	if (command) {
 		decode(command);
 		make_plain(console < 0 ? 1 : console);
@@ -318,6 +341,7 @@ __attribute__((noreturn, used)) static void start(void)
 		print("Linux in dinovisor: exit, or Ctrl-D, powers off.\n");
 	}
 	call(__NR_rt_sigprocmask, SIG_BLOCK, (long)&waited, 0, SIGNAL_SET_SIZE, 0);
+	call(__NR_rt_sigprocmask, SIG_BLOCK, (long)&background, 0, SIGNAL_SET_SIZE, 0);
 	watch_power_button();
 	child = fork();
 	if (child == 0)
