@@ -14,4 +14,4 @@ export const CORE_SET: readonly string[] = [
  * stands for the others, and filling guests of gigabytes takes too long.
  */
 export const CORE_FILTER = String
-  .raw`/^(?:every virtio device|poweroff|reboot|[124] vCPUs) .* on bookworm$|\b(?:PVH|entry|RAM)\b/`;
+  .raw`/^(?:every virtio device|poweroff|reboot|a guest whose power button|[124] vCPUs) .* on bookworm$|\b(?:PVH|entry|RAM)\b/`;

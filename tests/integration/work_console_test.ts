@@ -13,7 +13,7 @@ const ESCAPE_QUIT = "\x1dq";
 /** Linux gives hvc0 16 bytes at a time (drivers/tty/hvc/hvc_console.h, N_OUTBUF): about 3 ms where emulated. */
 const HVC_BYTES = byHost({
   hardware: 10 * MIB,
-  nested: LONG ? 10 * MIB : 256 * KIB,
+  nested: 10 * MIB,
   emulated: LONG ? 256 * KIB : 32 * KIB,
 });
 /** One exit a byte in both directions. */
