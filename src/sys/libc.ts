@@ -56,6 +56,12 @@ const SYMBOLS = {
   pthread_sigmask: { parameters: ["i32", "buffer", "pointer"], result: "i32" },
   // int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
   sigtimedwait: { parameters: ["buffer", "pointer", "buffer"], result: "i32" },
+  // int timer_create(clockid_t clockid, struct sigevent *sevp, timer_t *timerid); in libc itself since glibc 2.34
+  timer_create: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  // int timer_settime(timer_t timerid, int flags, const struct itimerspec *new, struct itimerspec *old);
+  timer_settime: { parameters: ["usize", "i32", "buffer", "pointer"], result: "i32" },
+  // int timer_delete(timer_t timerid);
+  timer_delete: { parameters: ["usize"], result: "i32" },
   // int tcgetattr(int fd, struct termios *termios_p);
   tcgetattr: { parameters: ["i32", "buffer"], result: "i32" },
   // int tcsetattr(int fd, int optional_actions, const struct termios *termios_p);
@@ -93,13 +99,34 @@ function openLibc(): Libc {
   const failures: string[] = [];
   for (const path of CANDIDATES) {
     try {
-      return Deno.dlopen(path, SYMBOLS).symbols;
+      Deno.dlopen(path, { close: SYMBOLS.close });
+      return boundOnFirstUse(path);
     } catch (error) {
       if (error instanceof Deno.errors.NotCapable) throw error;
       failures.push(`${path}: ${error instanceof Error ? error.message : error}`);
     }
   }
   throw new Error(`Cannot open the C library: ${failures.join("; ")}`);
+}
+
+/**
+ * The table with each function bound when it is first asked for: binding compiles a trampoline, 0.1 ms for each, and
+ * no isolate uses half of them. Throws TypeError for a function that this host's library does not have.
+ */
+function boundOnFirstUse(path: string): Libc {
+  const bound = {};
+  for (const name of Object.keys(SYMBOLS) as (keyof typeof SYMBOLS)[]) {
+    Object.defineProperty(bound, name, {
+      configurable: true,
+      get() {
+        const value = Deno.dlopen(path, { [name]: SYMBOLS[name] }).symbols[name];
+        Object.defineProperty(bound, name, { value });
+        return value;
+      },
+    });
+  }
+  // SAFETY of the cast: one property for each name in the table, of the function the table says.
+  return bound as Libc;
 }
 
 let errnoWord: Int32Array | undefined;
