@@ -86,6 +86,19 @@ export const RENAMED = [
 /** Structs of ours that are not a whole C struct under its own name. */
 export const STRUCTS: Readonly<Record<string, StructMapping>> = {
   kvm_run: { size: "offsetof(struct kvm_run, hw)" },
+  sigevent: {
+    size: "sizeof(struct sigevent)",
+    members: { _tid: "_sigev_un._tid", _rest: "_sigev_un._pad[1]" },
+  },
+  itimerspec: {
+    size: "sizeof(struct itimerspec)",
+    members: {
+      it_interval_sec: "it_interval.tv_sec",
+      it_interval_nsec: "it_interval.tv_nsec",
+      it_value_sec: "it_value.tv_sec",
+      it_value_nsec: "it_value.tv_nsec",
+    },
+  },
   BLOCK_CONFIG: {
     cName: BLK_CONFIG,
     // Ours ends in front of the zoned tail, so it is compared up to the end of its last field, padded to u64.

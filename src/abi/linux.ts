@@ -80,6 +80,24 @@ export const iovec = struct("struct iovec", { iov_base: u64, iov_len: u64 });
 /** include/uapi/linux/uio.h UIO_MAXIOV: more segments in one call are refused with EINVAL. */
 export const IOV_MAX = 1024;
 
+// time.h, signal.h
+export const CLOCK_MONOTONIC = 1;
+/** include/uapi/asm-generic/siginfo.h: the signal goes to one thread, named in the union behind `sigev_notify`. */
+export const SIGEV_THREAD_ID = 4;
+export const sigevent = struct("struct sigevent", {
+  sigev_value: u64,
+  sigev_signo: i32,
+  sigev_notify: i32,
+  _tid: i32,
+  _rest: array(i32, 11),
+});
+export const itimerspec = struct("struct itimerspec", {
+  it_interval_sec: u64,
+  it_interval_nsec: u64,
+  it_value_sec: u64,
+  it_value_nsec: u64,
+});
+
 export const timespec = struct("struct timespec", { tv_sec: u64, tv_nsec: u64 });
 
 // io_uring.h; the three call numbers are the same on every architecture.

@@ -9,7 +9,7 @@ import { BYTE_RING_WORDS, ByteRing } from "./byte_ring.ts";
 export const IO_REQUEST = 0;
 /** Window size, columns << 16 | rows: written by control before IO_RESIZE. */
 export const WINDOW_SIZE = 1;
-/** Not 0 once the machine stops: written by control, read by threads before they sleep on something. */
+/** Not 0 once the machine stops: written by control, or by an I/O thread that fails; read by threads before they sleep on something. */
 export const STOPPING = 2;
 const MACHINE_WORDS = 8;
 

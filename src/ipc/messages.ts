@@ -13,6 +13,8 @@ interface CommonInit {
   /** Eventfds bound to interrupt lines, one per virtio device, and the serial port's (-1: none). */
   readonly irqFds: readonly number[];
   readonly serialIrqFd: number;
+  /** The control thread, to be kicked after each message when it runs a guest itself; 0: it only waits for messages. */
+  readonly controlThread: number;
 }
 
 /** To the I/O worker. `plan` is a MachinePlan; its type lives above this layer. */

@@ -1,5 +1,5 @@
 /**
- * A machine and its life, on the control thread: opens KVM, maps RAM, starts the I/O and vCPU workers while the
+ * A machine and its life, on the control thread: opens KVM, maps RAM, starts the I/O thread and the vCPUs while the
  * kernel is being read, stops everything in order.
  *
  *   created ── start ──▶ running ◀── resume ── paused, pausing
@@ -11,9 +11,7 @@ import type { BootState } from "../arch/types.ts";
 import { setUpVm } from "../arch/vm.ts";
 import {
   ControlBlock,
-  IO_REQUEST,
   IO_RESIZE,
-  IO_STOP,
   STOPPING,
   VCPU_PAUSE,
   VCPU_STOP,
@@ -24,18 +22,22 @@ import { KvmSystem } from "../kvm/system.ts";
 import type { KvmVm } from "../kvm/vm.ts";
 import { createEventfd, signalEventfd } from "../sys/eventfd.ts";
 import type { FdNumber, OwnedFd } from "../sys/fd.ts";
+import { threadId } from "../sys/thread.ts";
 import type { MachineConfig } from "./config.ts";
 import { type MachineExit, type Outcome, outcomeOf } from "./exit.ts";
 import { mapRam, plugRam, viewRam } from "./guest_ram.ts";
 import { loadImages } from "./images.ts";
+import { IoHandle } from "./io_handle.ts";
 import { MachineError, requireVcpus, startFailure, stateError } from "./machine_error.ts";
+import type { LocalVcpu } from "./local_vcpu.ts";
+import { type Placement, placementOf } from "./placement.ts";
 import { type MachinePlan, planMachine } from "./plan.ts";
+import { atMost } from "./time_limit.ts";
 import { VcpuGroup } from "./vcpu_group.ts";
+import type { VcpuHandle } from "./vcpu_handle.ts";
 import { windowsOf } from "./windows.ts";
-import { WorkerHandle } from "./worker_handle.ts";
+import { WorkerVcpu } from "./worker_vcpu.ts";
 
-/** How long the I/O thread may take to finish: more than its own patience. */
-const IO_STOP_MS = 15_000;
 /** How long a vCPU worker may take to close a descriptor and a mapping. */
 const LEAVE_MS = 1000;
 /** How long a guest may take to power off: its services stop first. */
@@ -73,6 +75,18 @@ export interface MachineOptions {
   readonly events?: MachineEvents;
   /** The device to open instead of /dev/kvm. */
   readonly kvmDevice?: string;
+  /**
+   * `LocalVcpu` of `local_vcpu.ts`: the calling isolate runs the first vCPU itself, which saves a worker and its start.
+   * While the guest runs, that isolate's timers and promises get a turn every 100 ms, or when the machine has
+   * something to say: for programs that do nothing else meanwhile, like the command line. Without it every vCPU has a
+   * worker of its own.
+   */
+  readonly firstVcpu?: typeof LocalVcpu;
+  /**
+   * The process ends with the machine. What devices have in flight is finished and written, but KVM's objects, mappings
+   * and threads are left to the kernel, which takes 20 ms less for all at once than for one after the other.
+   */
+  readonly endsProcess?: boolean;
 }
 
 /** Where in its life a machine is. `pausing`: some vCPUs may still be in the guest; `paused`: none is. */
@@ -83,10 +97,12 @@ export class Machine implements AsyncDisposable {
   /** What it was built from. */
   readonly plan: MachinePlan;
   readonly #events: MachineEvents;
+  readonly #endsProcess: boolean;
   readonly #block: ControlBlock;
   readonly #resources = new DisposableStack();
   readonly #wake: OwnedFd;
-  readonly #io: WorkerHandle<IoReport>;
+  readonly #io: IoHandle;
+  readonly #placement: Placement;
   readonly #vcpus: VcpuGroup;
   readonly #exited = Promise.withResolvers<MachineExit>();
   #bootState: BootState | undefined;
@@ -103,18 +119,42 @@ export class Machine implements AsyncDisposable {
   #firstEntryAt = 0;
 
   private constructor(plan: MachinePlan, options: MachineOptions) {
+    const local = options.firstVcpu;
     this.plan = plan;
     this.#events = options.events ?? {};
+    this.#endsProcess = options.endsProcess ?? false;
     const shape = { vcpus: plan.config.vcpus, devices: plan.devices.length };
     this.#block = ControlBlock.create(shape);
-    // Workers first: they take longest, and load their modules while this thread opens KVM and reads the kernel.
-    this.#vcpus = new VcpuGroup(this.#block, shape.vcpus, () => this.#vcpuParked());
-    this.#io = new WorkerHandle(
-      new URL("./io_worker.ts", import.meta.url),
-      "dinovisor-io",
-      (report) => this.#heard(report),
-    );
     this.#wake = this.#resources.use(createEventfd());
+    this.#io = new IoHandle(this.#block, this.#wake.number, (report) => this.#heard(report));
+    this.#placement = placementOf(plan, local !== undefined);
+    // Workers first: they take longest, and load their modules while this thread opens KVM and reads the kernel.
+    if (this.#placement.io === "at once") this.#io.load();
+    const parked = () => this.#vcpuParked();
+    this.#vcpus = new VcpuGroup(
+      this.#block,
+      Array.from(
+        { length: shape.vcpus },
+        (_, id): VcpuHandle =>
+          id === 0 && local !== undefined
+            ? new local({
+              parked,
+              wakeIo: () => this.#wakeIo(),
+              turned: () => this.#startIo(),
+            })
+            : new WorkerVcpu(id, parked),
+      ),
+    );
+  }
+
+  /** From the vCPU on this thread: the others find the I/O thread up. */
+  #wakeIo(): void {
+    this.#startIo();
+    signalEventfd(this.#wake.number);
+  }
+
+  #startIo(): void {
+    this.#io.start().catch(() => {}); // its death is heard of by `onDeath`
   }
 
   /**
@@ -156,13 +196,15 @@ export class Machine implements AsyncDisposable {
       ioWakeFd: this.#wake.number,
       irqFds,
       serialIrqFd: this.#interruptLine(vm, serialGsi),
+      controlThread: options.firstVcpu === undefined ? 0 : threadId(),
     } as const;
     const terminal = options.terminal ?? { isTty: false, columns: 80, rows: 24 };
-    this.#io.post({ ...common, plan, memory: layout, terminal });
+    this.#io.prepare({ ...common, plan, memory: layout, terminal });
+    const io = this.#placement.io === "at once" ? [this.#io.start()] : [];
     const mmapSize = system.vcpuMmapSize();
     const windows = windowsOf(plan);
-    this.#vcpus.init({ ...common, kvmFd: system.fd, mmapSize, windows });
-    const ready = this.#allReady();
+    const vcpus = this.#vcpus.init({ ...common, kvmFd: system.fd, mmapSize, windows });
+    const ready = allReady([...io, ...vcpus]);
     this.#settled = ready.catch(() => {});
     this.#bootState = loadImages(plan, viewRam(layout));
     await ready;
@@ -174,15 +216,6 @@ export class Machine implements AsyncDisposable {
     const fd = this.#resources.use(createEventfd());
     vm.irqfd(fd.number, gsi);
     return fd.number;
-  }
-
-  /** Resolves when every worker is ready; rejects with the first death, once no worker is on its way any more. */
-  async #allReady(): Promise<void> {
-    const io = this.#io.nextOrDeath("ready");
-    const results = await Promise.allSettled([io, ...this.#vcpus.ready()]);
-    for (const result of results) {
-      if (result.status === "rejected") throw startFailure(result.reason);
-    }
   }
 
   /** Lets the guest run. Throws MachineError when the machine has been started or stopped before. */
@@ -279,9 +312,7 @@ export class Machine implements AsyncDisposable {
   }
 
   #askIo(request: number): void {
-    if (this.#state === "stopped") return;
-    Atomics.or(this.#block.words, IO_REQUEST, request);
-    signalEventfd(this.#wake.number);
+    if (this.#state !== "stopped") this.#io.ask(request);
   }
 
   /** How the machine ended; never rejects. */
@@ -351,21 +382,14 @@ export class Machine implements AsyncDisposable {
   async #finish(): Promise<void> {
     if (this.#finishing) return;
     this.#finishing = true;
-    await atMost(LEAVE_MS, this.#vcpus.dismiss());
-    let panic: string | undefined;
-    if (this.#io.dead === undefined) {
-      const stopped = this.#io.next("stopped").then((report) => panic = report.panic);
-      const died = new Promise((resolve) => this.#io.onDeath(resolve));
-      this.#askIo(IO_STOP);
-      await atMost(IO_STOP_MS, Promise.race([stopped, died]));
-    }
-    this.#end(panic);
+    if (!this.#endsProcess) await atMost(LEAVE_MS, this.#vcpus.dismiss());
+    this.#end(await this.#io.stop());
   }
 
   #end(panic: string | undefined): void {
     this.#state = "stopped";
     const exit = this.#describe(panic);
-    this.#release();
+    if (!this.#endsProcess) this.#release();
     this.#exited.resolve(exit);
   }
 
@@ -395,10 +419,9 @@ export class Machine implements AsyncDisposable {
   }
 }
 
-/** Resolves when `work` has ended, or after `ms`. */
-async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
-  const late = Promise.withResolvers<void>();
-  const timer = setTimeout(late.resolve, ms);
-  await Promise.race([work, late.promise]);
-  clearTimeout(timer);
+/** Resolves when every thread is ready; rejects with the first death, once none is on its way any more. */
+async function allReady(threads: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(threads)) {
+    if (result.status === "rejected") throw startFailure(result.reason);
+  }
 }

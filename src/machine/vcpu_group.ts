@@ -1,7 +1,4 @@
-/**
- * All vCPUs of a machine as the control thread holds them: their workers, what is asked of them, and the kicks
- * that make them look. Used by `machine.ts`.
- */
+/** All vCPUs of a machine as the control thread holds them, and what is asked of them. Used by `machine.ts`. */
 import type { BootState } from "../arch/types.ts";
 import {
   type ControlBlock,
@@ -11,29 +8,7 @@ import {
   VCPU_PARKED,
   VCPU_REQUEST,
 } from "../ipc/control_block.ts";
-import type { PlainError, VcpuExit, VcpuInit, VcpuReport } from "../ipc/messages.ts";
-import { RunPage } from "../kvm/run_page.ts";
-import { bytesAt } from "../sys/mmap.ts";
-import { kickThread } from "../sys/thread.ts";
-import type { Window } from "./windows.ts";
-import { WorkerHandle } from "./worker_handle.ts";
-
-/** One vCPU's worker, and what is needed to kick it. */
-interface VcpuHandle {
-  readonly id: number;
-  readonly worker: WorkerHandle<VcpuReport>;
-  threadId: number;
-  runPage: RunPage | undefined;
-  done: boolean;
-}
-
-/** What running vCPUs tell. */
-export interface VcpuEvents {
-  /** A vCPU has left its run loop for good. `startedAt`: when it first entered the guest, in epoch milliseconds. */
-  exited(id: number, exit: VcpuExit, startedAt: number): void;
-  /** A vCPU's thread failed. */
-  died(error: PlainError): void;
-}
+import type { VcpuEvents, VcpuHandle, VcpuSetup } from "./vcpu_handle.ts";
 
 /** Exits to this process, by kind. */
 export interface ExitCounts {
@@ -45,74 +20,42 @@ export interface ExitCounts {
   readonly other: number;
 }
 
-/** The vCPUs 0 to count - 1. Their workers load their modules from the start. */
+/** The vCPUs 0 to count - 1. */
 export class VcpuGroup {
   readonly #block: ControlBlock;
   readonly #vcpus: readonly VcpuHandle[];
 
-  /** `parked` is called whenever a vCPU says that it has parked. */
-  constructor(block: ControlBlock, count: number, parked: () => void) {
+  constructor(block: ControlBlock, vcpus: readonly VcpuHandle[]) {
     this.#block = block;
-    this.#vcpus = Array.from({ length: count }, (_, id) => ({
-      id,
-      worker: new WorkerHandle<VcpuReport>(
-        new URL("./vcpu_worker.ts", import.meta.url),
-        `dinovisor-vcpu${id}`,
-        (report) => report.type === "parked" && parked(),
-      ),
-      threadId: 0,
-      runPage: undefined,
-      done: false,
-    }));
+    this.#vcpus = vcpus;
   }
 
-  /** Has each worker make its vCPU. */
-  init(common: Omit<VcpuInit<readonly Window[]>, "id">): void {
-    for (const { id, worker } of this.#vcpus) worker.post({ ...common, id });
-  }
-
-  /** One promise a vCPU: resolves when it is made, rejects with the PlainError when it cannot be. */
-  ready(): Promise<void>[] {
-    return this.#vcpus.map(async (vcpu) => {
-      const { threadId, runPageAddress } = await vcpu.worker.nextOrDeath("ready");
-      vcpu.threadId = threadId;
-      vcpu.runPage = new RunPage(bytesAt(runPageAddress, 4096));
-    });
+  /** Has each vCPU made. One promise each: it rejects with the PlainError when that cannot be done. */
+  init(setup: VcpuSetup): Promise<void>[] {
+    return this.#vcpus.map((vcpu) => vcpu.init(setup));
   }
 
   /** Lets all of them run. Only the boot processor gets a state: the others wait inside KVM for its INIT and SIPI. */
   start(state: BootState | undefined, events: VcpuEvents): void {
-    for (const vcpu of this.#vcpus) {
-      vcpu.worker.onDeath((error) => {
-        vcpu.done = true;
-        events.died(error);
-      });
-      vcpu.worker.next("exited").then(({ exit, startedAt }) => {
-        vcpu.done = true;
-        events.exited(vcpu.id, exit, startedAt);
-      });
-      vcpu.worker.post({ type: "start", state: vcpu.id === 0 ? state : undefined });
-    }
+    for (const vcpu of this.#vcpus) vcpu.start(vcpu.id === 0 ? state : undefined, events);
   }
 
   /**
-   * Asks for `bits` (VCPU_*), and makes every vCPU look, wherever it is: parked, in the guest, or on its way in or
-   * out. The order counts: a vCPU that meets the kick finds the request.
+   * Asks for `bits` (VCPU_*), and makes every vCPU look. The order counts: a vCPU that meets the kick finds the
+   * request.
    */
   request(bits: number): void {
-    for (const { id, runPage, threadId, done } of this.#vcpus) {
-      if (done) continue;
-      this.#change(id, (words, index) => Atomics.or(words, index, bits));
-      if (runPage === undefined) continue;
-      runPage.immediateExit = true;
-      kickThread(threadId);
+    for (const vcpu of this.#vcpus) {
+      if (vcpu.done) continue;
+      this.#change(vcpu.id, (words, index) => Atomics.or(words, index, bits));
+      vcpu.kick();
     }
   }
 
   /** Takes back `bits`. */
   withdraw(bits: number): void {
-    for (const { id } of this.#vcpus) {
-      this.#change(id, (words, index) => Atomics.and(words, index, ~bits));
+    for (const vcpu of this.#vcpus) {
+      this.#change(vcpu.id, (words, index) => Atomics.and(words, index, ~bits));
     }
   }
 
@@ -120,7 +63,7 @@ export class VcpuGroup {
     const { words } = this.#block;
     const index = this.#block.vcpu(id, VCPU_REQUEST);
     change(words, index);
-    Atomics.notify(words, index);
+    Atomics.notify(words, index); // a parked vCPU sleeps on it
   }
 
   /** While VCPU_PAUSE is requested: whether all are out of the guest, to stay (control_block.ts says why). */
@@ -138,11 +81,7 @@ export class VcpuGroup {
 
   /** No vCPU will be kicked any more: they may let go of their run pages. Resolves when all have, or are dead. */
   async dismiss(): Promise<void> {
-    await Promise.all(this.#vcpus.map(({ worker }) => {
-      const answer = worker.nextOrDeath("left").catch(() => {}); // the dead have nothing to say
-      worker.post({ type: "leave" });
-      return answer;
-    }));
+    await Promise.all(this.#vcpus.map((vcpu) => vcpu.leave()));
   }
 
   /** Of all vCPUs together; each adds its own when it leaves its run loop. */
@@ -160,6 +99,6 @@ export class VcpuGroup {
   }
 
   terminate(): void {
-    for (const { worker } of this.#vcpus) worker.terminate();
+    for (const vcpu of this.#vcpus) vcpu.terminate();
   }
 }

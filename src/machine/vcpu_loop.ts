@@ -1,4 +1,4 @@
-/** The run loop of one vCPU: enter the guest, serve the exit, look whether to stop. Used by `vcpu_worker.ts`. */
+/** The run loop of one vCPU: enter the guest, serve the exit, look whether to stop. Used by `vcpu_thread.ts`. */
 import {
   KVM_EXIT_FAIL_ENTRY,
   KVM_EXIT_INTERNAL_ERROR,
@@ -67,14 +67,25 @@ export class VcpuLoop {
 
   /** Runs until the guest ends, KVM gives up, or control asks. Throws KvmError. */
   run(): VcpuExit {
-    this.#heedRequests();
+    for (;;) {
+      // A request is stored before its kick: seen here, or its kick is still to come and ends the next round.
+      this.#heedRequests();
+      const exit = this.runUntilKicked();
+      if (exit !== undefined) return exit;
+    }
+  }
+
+  /**
+   * For a thread that has other work as well: does not look at requests, and comes back with undefined at every kick
+   * and every signal. Throws KvmError.
+   */
+  runUntilKicked(): VcpuExit | undefined {
     while (this.#exit === undefined) {
-      if (this.vcpu.run()) {
-        this.#serve();
-      } else {
-        // A request is stored before its kick: seen here, or its kick is still to come and ends the next run().
+      if (!this.vcpu.run()) {
         this.vcpu.takeKick();
-        this.#heedRequests();
+        if (this.#exit === undefined) return undefined;
+      } else {
+        this.#serve();
       }
     }
     this.#publishCounts();

@@ -12,7 +12,7 @@ export class WorkerHandle<R extends Report> {
   readonly #worker: Worker;
   readonly #listener: (report: R) => void;
   readonly #waiting = new Map<string, (report: R) => void>();
-  #died: ((error: PlainError) => void) | undefined;
+  readonly #mourners: ((error: PlainError) => void)[] = [];
   #dead: PlainError | undefined;
 
   /** `listener` gets every report nobody waits for. */
@@ -43,7 +43,7 @@ export class WorkerHandle<R extends Report> {
   #die(error: PlainError): void {
     if (this.#dead !== undefined) return;
     this.#dead = error;
-    this.#died?.(error);
+    for (const died of this.#mourners) died(error);
   }
 
   /** Whether it has crashed or given up. */
@@ -53,8 +53,8 @@ export class WorkerHandle<R extends Report> {
 
   /** Calls `died` at the worker's death, at once when it is dead. */
   onDeath(died: (error: PlainError) => void): void {
-    this.#died = died;
     if (this.#dead !== undefined) died(this.#dead);
+    else this.#mourners.push(died);
   }
 
   /** The next report of this type. */

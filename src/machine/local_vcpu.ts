@@ -1,0 +1,131 @@
+/**
+ * A vCPU on the control thread itself, for a process that has nothing else to do than to run one guest: it needs no
+ * worker before the guest's first instruction. While the guest runs, this isolate's event loop stands still; it gets
+ * a turn whenever something interrupts the guest:
+ *  - a message from a worker, which kicks this thread after posting it;
+ *  - a signal, which the kernel gives to the main thread if it can;
+ *  - a tick, for timers, for messages of workers that died, and for signals that another thread has taken.
+ */
+import type { BootState } from "../arch/types.ts";
+import {
+  ControlBlock,
+  VCPU_PARKED,
+  VCPU_PAUSE,
+  VCPU_REQUEST,
+  VCPU_STOP,
+} from "../ipc/control_block.ts";
+import { plainError, type VcpuExit } from "../ipc/messages.ts";
+import { InvariantError } from "../virtio/faults.ts";
+import { KickTimer } from "../sys/kick_timer.ts";
+import type { VcpuEvents, VcpuHandle, VcpuSetup } from "./vcpu_handle.ts";
+import { VcpuThread } from "./vcpu_thread.ts";
+
+/** How long the event loop may stand still: what a timer of this isolate may be late. */
+const TICK_MS = 100;
+/** Turns of the event loop after each interruption: a message comes in one and is handled in the next. */
+const TURNS = 3;
+
+/** What it asks of the machine. */
+export interface LocalVcpuHost {
+  /** It has parked. */
+  parked(): void;
+  /** There is work for the I/O thread in the control block. */
+  wakeIo(): void;
+  /** The event loop has had its turn. */
+  turned(): void;
+}
+
+/** A vCPU between `init` and `leave`. */
+interface Made {
+  readonly thread: VcpuThread;
+  readonly block: ControlBlock;
+}
+
+/** Always vCPU 0. */
+export class LocalVcpu implements VcpuHandle {
+  readonly id = 0;
+  readonly #host: LocalVcpuHost;
+  #made: Made | undefined;
+  #done = false;
+
+  constructor(host: LocalVcpuHost) {
+    this.#host = host;
+  }
+
+  get done(): boolean {
+    return this.#done;
+  }
+
+  /** async: what the constructor throws becomes a rejection, with the PlainError as from a worker. */
+  // deno-lint-ignore require-await
+  async init(setup: VcpuSetup): Promise<void> {
+    try {
+      this.#made = {
+        thread: new VcpuThread({ ...setup, id: this.id }, this.#host),
+        block: new ControlBlock(setup.block, setup),
+      };
+    } catch (error) {
+      throw plainError(error);
+    }
+  }
+
+  start(state: BootState | undefined, events: VcpuEvents): void {
+    this.#run(state).then(
+      ({ exit, startedAt }) => {
+        this.#done = true;
+        events.exited(this.id, exit, startedAt);
+      },
+      (error) => {
+        this.#done = true;
+        events.died(plainError(error));
+      },
+    );
+  }
+
+  async #run(
+    state: BootState | undefined,
+  ): Promise<{ readonly exit: VcpuExit; readonly startedAt: number }> {
+    await undefined; // whoever called `start` finishes first
+    const made = this.#made;
+    if (made === undefined) throw new InvariantError("A vCPU was started before it was made");
+    const { thread } = made;
+    thread.load(state);
+    using _tick = new KickTimer(TICK_MS);
+    const startedAt = performance.timeOrigin + performance.now();
+    for (;;) {
+      await this.#heedRequests(made);
+      const exit = thread.loop.runUntilKicked();
+      if (exit !== undefined) return { exit, startedAt };
+      for (let i = 0; i < TURNS; i++) await new Promise((resolve) => setImmediate(resolve));
+      this.#host.turned();
+    }
+  }
+
+  /** As `VcpuLoop.run` does it, but this thread goes on while the vCPU sleeps. */
+  async #heedRequests({ thread, block }: Made): Promise<void> {
+    const { words } = block;
+    const request = block.vcpu(this.id, VCPU_REQUEST);
+    const parked = block.vcpu(this.id, VCPU_PARKED);
+    for (;;) {
+      const asked = Atomics.load(words, request);
+      if ((asked & VCPU_STOP) !== 0) return thread.loop.end({ kind: "asked" });
+      if ((asked & VCPU_PAUSE) === 0) return;
+      Atomics.store(words, parked, 1);
+      this.#host.parked();
+      await Atomics.waitAsync(words, request, asked).value;
+      Atomics.store(words, parked, 0);
+      thread.noteWasPaused();
+    }
+  }
+
+  /** Whoever calls this runs on the same thread: the vCPU is out of the guest, and looks before it goes back in. */
+  kick(): void {}
+
+  leave(): Promise<void> {
+    this.#made?.thread[Symbol.dispose]();
+    this.#made = undefined;
+    return Promise.resolve();
+  }
+
+  terminate(): void {}
+}

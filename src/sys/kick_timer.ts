@@ -1,0 +1,37 @@
+/** A POSIX timer that kicks the thread that made it (thread.ts), again and again: no other thread is needed for it. */
+import { CLOCK_MONOTONIC, itimerspec, SIGEV_THREAD_ID, sigevent } from "../abi/linux.ts";
+import { libc } from "./libc.ts";
+import { check } from "./sys_error.ts";
+import { KICK_SIGNAL, threadId } from "./thread.ts";
+
+const NS_PER_MS = 1_000_000;
+
+/** Ticks until disposed. The thread must have called `blockKickSignal`. */
+export class KickTimer implements Disposable {
+  readonly #id: bigint;
+  #armed = true;
+
+  /** `periodMs` is below 1000. Throws SysError. */
+  constructor(periodMs: number) {
+    const event = new Uint8Array(sigevent.size);
+    const view = new DataView(event.buffer);
+    view.setInt32(sigevent.at.sigev_signo, KICK_SIGNAL, true);
+    view.setInt32(sigevent.at.sigev_notify, SIGEV_THREAD_ID, true);
+    view.setInt32(sigevent.at._tid, threadId(), true);
+    const id = new BigUint64Array(1);
+    check(libc().timer_create(CLOCK_MONOTONIC, event, id), "timer_create");
+    this.#id = id[0] ?? 0n;
+    const times = new Uint8Array(itimerspec.size);
+    const period = new DataView(times.buffer);
+    for (const at of [itimerspec.at.it_interval_nsec, itimerspec.at.it_value_nsec]) {
+      period.setUint32(at, periodMs * NS_PER_MS, true);
+    }
+    check(libc().timer_settime(this.#id, 0, times, null), "timer_settime");
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#armed) return;
+    this.#armed = false;
+    libc().timer_delete(this.#id);
+  }
+}

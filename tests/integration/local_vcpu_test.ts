@@ -1,0 +1,111 @@
+/**
+ * The first vCPU on the control thread, as the command line has it: while the guest runs, this isolate's timers, the
+ * machine's messages and its requests all get their turn.
+ */
+import { LocalVcpu } from "../../src/machine/local_vcpu.ts";
+import { Machine, type MachineEvents } from "../../src/machine/machine.ts";
+import { placementOf } from "../../src/machine/placement.ts";
+import { planMachine } from "../../src/machine/plan.ts";
+import { assert, assertEquals, assertLessOrEqual, assertRejects } from "../../src/std/assert.ts";
+import { DiskDirectory } from "../support/disk_image.ts";
+import { assertNothingLeft, hostState, settledState } from "../support/host_state.ts";
+import { delay, kvmTest, SLOWNESS, tinyConfig, within } from "../support/kvm.ts";
+
+/** `deno test` may have to type-check the worker that the first stop waits for. */
+const STOP_MS = 15_000;
+
+async function localMachine(
+  words: string,
+  { vcpus = 1, events = {} }: { vcpus?: number; events?: MachineEvents } = {},
+): Promise<Machine> {
+  const config = await tinyConfig({ words, vcpus });
+  return Machine.create(config, { firstVcpu: LocalVcpu, events });
+}
+
+kvmTest("a guest on the control thread runs to its end", async () => {
+  await using machine = await localMachine("test=idle status=9");
+  machine.start();
+  const { reason, status } = await machine.exited;
+  assertEquals([reason, status], ["exit-register", 9]);
+});
+
+kvmTest("timers get their turn while the guest spins, and may stop it", async () => {
+  await using machine = await localMachine("test=idle end=spin");
+  machine.start();
+  const begin = performance.now();
+  let ticks = 0;
+  const ticking = setInterval(() => ticks++, 50);
+  await delay(1000);
+  clearInterval(ticking);
+  // Every 100 ms at the latest; a guest that kept the thread would let none through.
+  assert(ticks >= 5, `${ticks} ticks`);
+  assertLessOrEqual(performance.now() - begin, 2000 * SLOWNESS);
+  assertEquals((await within(STOP_MS, "the stop", machine.stop())).reason, "stopped");
+});
+
+kvmTest("it pauses and resumes, as often as it is asked", async () => {
+  await using machine = await localMachine("test=idle end=spin");
+  machine.start();
+  for (let i = 0; i < 5; i++) {
+    await within(2000, "the pause", machine.pause());
+    assertEquals(machine.status, "paused");
+    await delay(10);
+    machine.resume();
+    if (i % 2 === 0) await delay(5);
+  }
+  await machine.pause();
+  assertEquals((await within(STOP_MS, "the stop", machine.stop())).reason, "stopped");
+  await assertRejects(() => machine.pause());
+});
+
+kvmTest("other vCPUs run in workers and end with it", async () => {
+  await using machine = await localMachine("test=smp-end on=1 status=7", { vcpus: 2 });
+  machine.start();
+  const { reason, status } = await machine.exited;
+  assertEquals([reason, status], ["exit-register", 7]);
+});
+
+kvmTest(
+  "a machine stopped before its start leaves nothing behind, nor do fifty that ran",
+  async () => {
+    let before = hostState();
+    for (let i = 0; i < 50; i++) {
+      if (i === 5) before = await settledState();
+      await using machine = await localMachine("test=serial bytes=10");
+      if (i % 10 !== 0) {
+        machine.start();
+        await machine.exited;
+      }
+    }
+    assertNothingLeft(before, await settledState());
+  },
+);
+
+kvmTest(
+  "the I/O thread waits until it is needed, unless a device needs something of the host",
+  async () => {
+    using directory = new DiskDirectory();
+    const path = directory.empty("disk.img", 2 ** 20);
+    const disk = { kind: "block", path, readOnly: false, direct: false } as const;
+    const plan = async (devices: readonly (typeof disk)[], vcpus = 1) =>
+      planMachine(await tinyConfig({ words: "", devices, vcpus, console: { mode: "auto" } }));
+    assertEquals(placementOf(await plan([]), true).io, "when needed");
+    assertEquals(placementOf(await plan([disk]), true).io, "at once");
+    assertEquals(placementOf(await plan([], 2), true).io, "at once");
+    assertEquals(placementOf(await plan([]), false).io, "at once");
+  },
+);
+
+kvmTest("what the host refuses a late I/O thread ends the machine with words", async () => {
+  const directory = Deno.makeTempDirSync({ prefix: "dinovisor-late-" });
+  const config = await tinyConfig({
+    words: "test=serial bytes=10 end=spin",
+    console: { mode: "file", path: `${directory}/console` },
+  });
+  await using machine = await Machine.create(config, { firstVcpu: LocalVcpu });
+  Deno.removeSync(directory, { recursive: true }); // there when it was checked, gone when it is opened
+  machine.start();
+  const { reason, detail } = await within(5000, "the end", machine.exited);
+  assertEquals(reason, "internal-error");
+  assert(detail?.includes("console"), detail);
+});
