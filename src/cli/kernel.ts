@@ -15,7 +15,7 @@ export async function kernelBuild(words: readonly string[]): Promise<number> {
   const { values, problems } = parseWords("kernel build", words);
   if (problems.length > 0) throw new ProblemsFound(problems);
   const stop = new StopRequest();
-  using _signals = stop.watchSignals(() => Deno.exit(STATUS_ERROR));
+  stop.watchSignals(() => Deno.exit(STATUS_ERROR));
   try {
     const { files, parts } = await makeGuest(values, stop.signal);
     const { initrd } = files;

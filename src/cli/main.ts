@@ -1,6 +1,6 @@
 /**
  * The command line: finds the command, runs its page, turns what is thrown into an error line. Pages are imported
- * when they are needed, so that each command starts with its own modules only.
+ * when they are needed: `run`, whose start people wait for, by itself, and the others together.
  */
 import { onCrash } from "./crash.ts";
 import { type ErrorStyle, printProblems, problemsOf } from "./errors.ts";
@@ -9,21 +9,13 @@ import { type CommandName, COMMANDS } from "./flags.ts";
 import { commandHelp, overviewHelp } from "./help.ts";
 import { writeError, writeResult } from "./output.ts";
 import { asksFor, didYouMean } from "./parse.ts";
+import type { Page } from "./pages.ts";
 import { restoreTerminal } from "./terminal.ts";
 
-/** A command's page: gets the words after its name, returns the exit status, throws what went wrong. */
-type Page = (words: readonly string[]) => number | Promise<number>;
-
-const PAGES: Readonly<Record<CommandName, () => Promise<Page>>> = {
-  "run": async () => (await import("./run.ts")).run,
-  "doctor": async () => (await import("./doctor.ts")).doctor,
-  "kernel build": async () => (await import("./kernel.ts")).kernelBuild,
-  "kernel check": async () => (await import("./kernel_check.ts")).kernelCheck,
-  "kernel initrd": async () => (await import("./kernel_initrd.ts")).kernelInitrd,
-  "version": async () => (await import("./version.ts")).version,
-  "completion": async () => (await import("./completion.ts")).completion,
-  "help": async () => (await import("./help.ts")).help,
-};
+async function pageOf(command: CommandName): Promise<Page> {
+  if (command === "run") return (await import("./run.ts")).run;
+  return (await import("./pages.ts")).PAGES[command];
+}
 
 /** Runs the command line `args`; resolves to the exit status. Never rejects. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -38,7 +30,7 @@ export async function main(args: readonly string[]): Promise<number> {
       writeResult(commandHelp(command));
       return 0;
     }
-    return await (await PAGES[command]())(words);
+    return await (await pageOf(command))(words);
   } catch (error) {
     return failed(error, style);
   }

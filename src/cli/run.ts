@@ -4,10 +4,12 @@
  */
 import type { MachineConfig } from "../machine/config.ts";
 import type { MachineExit } from "../machine/exit.ts";
-import type { MachineOptions } from "../machine/machine.ts";
+import { LocalVcpu } from "../machine/local_vcpu.ts";
+import { Machine, type MachineOptions } from "../machine/machine.ts";
 import { checkConfig } from "../machine/check.ts";
 import { discoveryWarning } from "../machine/discovery.ts";
 import { kernelContents } from "../machine/kernel_knowledge.ts";
+import type { KernelContents } from "../arch/kernel_contents.ts";
 import { planMachine, userCmdline } from "../machine/plan.ts";
 import type { Problem } from "../virtio/device_kind.ts";
 import { ProgressLine } from "./build_progress.ts";
@@ -63,7 +65,7 @@ class Run {
   /** Does it all. Never rejects. */
   async outcome(problems: readonly Problem[]): Promise<Outcome> {
     // Whoever asks twice does not want to wait.
-    using _signals = this.#stop.watchSignals((cause) => this.#leave(stopOutcome(cause)));
+    this.#stop.watchSignals((cause) => this.#leave(stopOutcome(cause)));
     using _crashes = onCrash((error) => this.#leave(this.#failure(error)));
     try {
       const config = await this.#config(problems);
@@ -132,7 +134,7 @@ class Run {
       discoveryWarning(config, userCmdline(config)),
       dryRun // a plan may be meant for another host
         ? undefined
-        : ringZeroWarning(hostRingZero(), kernelContents(config.kernel.image)),
+        : hostWarning(kernelContents(config.kernel.image)),
     ];
     for (const warning of warnings) {
       if (warning !== undefined) writeError(`warning: ${warning.message}; ${warning.hint}`);
@@ -152,13 +154,12 @@ class Run {
   }
 
   async #runMachine(config: MachineConfig): Promise<MachineExit> {
-    const { Machine } = await import("../machine/machine.ts");
     this.#stop.signal.throwIfAborted();
     const press = () => this.#pressPowerButton(machine);
     await using machine = await Machine.create(config, this.#machineOptions(press));
     this.#stop.signal.throwIfAborted();
     using _console = this.#attachConsole();
-    using _window = watchWindow((columns, rows) => machine.resize(columns, rows));
+    watchWindow((columns, rows) => machine.resize(columns, rows));
     const { timeoutMs } = this.#settings;
     const limit = timeoutMs === undefined ? undefined : setTimeout(() => {
       this.#stop.request({ kind: "timeout", limitMs: timeoutMs });
@@ -166,7 +167,8 @@ class Run {
     this.#stop.signal.addEventListener("abort", () => this.#stopMachine(machine));
     machine.start();
     const exit = await machine.exited;
-    clearTimeout(limit);
+    // Deno loads its timers at the first use of any of them, which takes 10 ms.
+    if (limit !== undefined) clearTimeout(limit);
     return exit;
   }
 
@@ -197,6 +199,8 @@ class Run {
     const { verbose } = this.#settings;
     return {
       terminal: terminalState(),
+      firstVcpu: LocalVcpu,
+      endsProcess: true,
       kvmDevice: kvmDevice(),
       events: {
         quitRequested: () => this.#stop.request({ kind: "quit" }),
@@ -221,10 +225,17 @@ class Run {
   }
 }
 
+/** The host is looked at only for a kernel that could mind it. */
+function hostWarning(kernel: KernelContents): ReturnType<typeof ringZeroWarning> {
+  return kernel.kind === "linux" ? ringZeroWarning(hostRingZero(), kernel) : undefined;
+}
+
 /** `config`, unless something is wrong with it or was before. */
 function checked(config: MachineConfig, early: readonly Problem[], word?: string): MachineConfig {
   const problems = [...early, ...checkConfig(config)];
-  if (problems.length === 0) problems.push(...commandProblems(planMachine(config).cmdline, word));
+  if (problems.length === 0 && word !== undefined) {
+    problems.push(...commandProblems(planMachine(config).cmdline, word));
+  }
   if (problems.length > 0) throw new ProblemsFound(problems);
   return config;
 }

@@ -31,20 +31,16 @@ export class StopRequest {
     this.#abort.abort(cause);
   }
 
-  /** Turns signals into requests until disposed. `onSecond` gets the first cause when one comes while stopping. */
-  watchSignals(onSecond: (cause: StopCause) => void): Disposable {
-    const listeners = STOP_SIGNALS.map((signal) => ({
-      signal,
-      heard: () => {
+  /**
+   * Turns signals into requests as long as the process lives: it ends soon after what it was asked to do. `onSecond` gets
+   * the first cause when one comes while stopping.
+   */
+  watchSignals(onSecond: (cause: StopCause) => void): void {
+    for (const signal of STOP_SIGNALS) {
+      Deno.addSignalListener(signal, () => {
         if (this.#cause !== undefined) onSecond(this.#cause);
         else this.request({ kind: "signal", signal });
-      },
-    }));
-    for (const { signal, heard } of listeners) Deno.addSignalListener(signal, heard);
-    return {
-      [Symbol.dispose]() {
-        for (const { signal, heard } of listeners) Deno.removeSignalListener(signal, heard);
-      },
-    };
+      });
+    }
   }
 }

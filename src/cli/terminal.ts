@@ -62,14 +62,13 @@ export function restoreTerminal(): void {
   setRawLines(false);
 }
 
-/** Calls `resized` whenever the window's size changes, until disposed. */
-export function watchWindow(resized: (columns: number, rows: number) => void): Disposable {
-  const heard = () => {
+/** Calls `resized` whenever the window's size changes, as long as the process lives; never without a window. */
+export function watchWindow(resized: (columns: number, rows: number) => void): void {
+  if (!Deno.stdin.isTerminal() && !Deno.stdout.isTerminal()) return;
+  Deno.addSignalListener("SIGWINCH", () => {
     const { columns, rows } = windowSize();
     resized(columns, rows);
-  };
-  Deno.addSignalListener("SIGWINCH", heard);
-  return { [Symbol.dispose]: () => Deno.removeSignalListener("SIGWINCH", heard) };
+  });
 }
 
 function reenter(): void {

@@ -1,0 +1,22 @@
+/** The pages of all commands but `run`, which `main.ts` imports by itself. */
+import { completion } from "./completion.ts";
+import { doctor } from "./doctor.ts";
+import type { CommandName } from "./flags.ts";
+import { help } from "./help.ts";
+import { kernelBuild } from "./kernel.ts";
+import { kernelCheck } from "./kernel_check.ts";
+import { kernelInitrd } from "./kernel_initrd.ts";
+import { version } from "./version.ts";
+
+/** Gets the words after the command's name, returns the exit status, throws what went wrong. */
+export type Page = (words: readonly string[]) => number | Promise<number>;
+
+export const PAGES: Readonly<Record<Exclude<CommandName, "run">, Page>> = {
+  "doctor": doctor,
+  "kernel build": kernelBuild,
+  "kernel check": kernelCheck,
+  "kernel initrd": kernelInitrd,
+  "version": version,
+  "completion": completion,
+  "help": help,
+};
