@@ -1,0 +1,90 @@
+/**
+ * `deno task install`: puts `dinovisor` on the PATH, bundled, so that it starts as fast as it can. `--prefix DIR` says
+ * where: DIR/bin/dinovisor and DIR/share/dinovisor; ~/.local when left out. Installing again replaces both.
+ */
+import { bundle } from "./bundle.ts";
+
+const USAGE = "usage: deno task install [--prefix DIR]";
+
+/** What `sh` runs. The Deno that installed it may be gone one day: npx keeps its downloads in a cache. */
+export function launcher(deno: string, version: string, main: string): string {
+  return `#!/bin/sh
+# dinovisor, installed by \`deno task install\`
+export DENO_NO_UPDATE_CHECK=1
+set -- run -A --no-prompt --no-config --no-lock --no-code-cache ${quoted(main)} "$@"
+[ -x ${quoted(deno)} ] && exec ${quoted(deno)} "$@"
+exec npx -y deno@${version} "$@"
+`;
+}
+
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+/** Installs below `prefix`; returns the launcher's path. Throws what the bundler or the file system says. */
+export async function install(prefix: string): Promise<string> {
+  const share = `${prefix}/share/dinovisor`;
+  const fresh = `${share}.new`;
+  await remove(fresh);
+  await bundle(fresh);
+  await remove(share);
+  await Deno.rename(fresh, share);
+  const path = `${prefix}/bin/dinovisor`;
+  await Deno.mkdir(`${prefix}/bin`, { recursive: true });
+  const text = launcher(Deno.execPath(), Deno.version.deno, `${share}/main.js`);
+  await Deno.writeTextFile(`${path}.new`, text, { mode: 0o755 });
+  await Deno.rename(`${path}.new`, path);
+  return path;
+}
+
+async function remove(path: string): Promise<void> {
+  try {
+    await Deno.remove(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+/** Absolute: the launcher may be called from anywhere. */
+function resolve(prefix: string): string {
+  // A task runs in the project's folder; INIT_CWD is where it was called.
+  const here = Deno.env.get("INIT_CWD") ?? Deno.cwd();
+  return prefix.startsWith("/") ? prefix : `${here}/${prefix}`;
+}
+
+function defaultPrefix(): string {
+  const home = Deno.env.get("HOME");
+  if (home === undefined) throw new Error("HOME is not set: say where with --prefix DIR");
+  return `${home}/.local`;
+}
+
+/** The value of --prefix in `args`; undefined when there is nothing. Throws what is wrong with them, in words. */
+export function prefixOf(args: readonly string[]): string | undefined {
+  const [first, ...rest] = args;
+  if (first === undefined) return undefined;
+  const [flag, inline] = first.split("=", 2);
+  const [value, ...more] = inline === undefined ? rest : [inline, ...rest];
+  if (flag !== "--prefix" || value === undefined || value === "" || more.length > 0) {
+    throw new Error(`Cannot read "${args.join(" ")}"`);
+  }
+  return value;
+}
+
+async function main(): Promise<number> {
+  let prefix: string;
+  try {
+    prefix = prefixOf(Deno.args) ?? defaultPrefix();
+  } catch (error) {
+    console.error(`error: ${error instanceof Error ? error.message : error}\nhint: ${USAGE}`);
+    return 2;
+  }
+  const path = await install(resolve(prefix));
+  console.log(path);
+  const directory = path.slice(0, path.lastIndexOf("/"));
+  if (!(Deno.env.get("PATH") ?? "").split(":").includes(directory)) {
+    console.error(`hint: ${directory} is not in PATH; add it, or call ${path}`);
+  }
+  return 0;
+}
+
+if (import.meta.main) Deno.exit(await main());
