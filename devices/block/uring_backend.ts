@@ -11,7 +11,7 @@ import {
   IORING_OP_WRITEV,
   RWF_DSYNC,
 } from "../../src/abi/linux.ts";
-import type { EventLoop, Watch, Watcher } from "../../src/loop/event_loop.ts";
+import type { EventLoop, PollSource, Watch, Watcher } from "../../src/loop/event_loop.ts";
 import type { DiskFile } from "../../src/sys/disk_file.ts";
 import { IoUring } from "../../src/sys/io_uring.ts";
 import { addressOf } from "../../src/sys/libc.ts";
@@ -33,10 +33,11 @@ interface Zeroing {
   readonly otherwise: number;
 }
 
-export class UringBackend extends DiskBackend implements BlockBackend, Watcher {
+export class UringBackend extends DiskBackend implements BlockBackend, Watcher, PollSource {
   readonly #ring: IoUring;
   readonly #loop: EventLoop;
   readonly #watch: Watch;
+  readonly #poll: Watch;
   readonly #zeroings: (Zeroing | undefined)[] = [];
   #events: BlockEvents | undefined;
   #retry: Watch | undefined;
@@ -52,6 +53,7 @@ export class UringBackend extends DiskBackend implements BlockBackend, Watcher {
       this.#ring[Symbol.dispose]();
       throw error;
     }
+    this.#poll = loop.poll(this);
   }
 
   attach(events: BlockEvents): void {
@@ -100,6 +102,19 @@ export class UringBackend extends DiskBackend implements BlockBackend, Watcher {
     if (this.#ring.pending) this.#retry ??= this.#loop.timer(RETRY_MS, this);
   }
 
+  look(): boolean {
+    return this.#ring.hasCompletions;
+  }
+
+  serve(): void {
+    this.ready();
+  }
+
+  /** The ring's descriptor is ready whenever there are completions: nothing to ask for. */
+  arm(): boolean {
+    return this.#ring.hasCompletions;
+  }
+
   /** The ring has completions, or the retry is due. */
   ready(): void {
     this.#retry?.[Symbol.dispose]();
@@ -135,6 +150,7 @@ export class UringBackend extends DiskBackend implements BlockBackend, Watcher {
 
   close(): void {
     this.#retry?.[Symbol.dispose]();
+    this.#poll[Symbol.dispose]();
     this.#watch[Symbol.dispose]();
     this.#ring[Symbol.dispose]();
     this.file[Symbol.dispose]();

@@ -1,8 +1,18 @@
-/** The event loop of the I/O thread: epoll, timers and deferred tasks. Blocks its thread; see `event_loop.ts`. */
+/**
+ * The event loop of the I/O thread: epoll, poll sources, timers and deferred tasks. Blocks its thread; see
+ * `event_loop.ts`. Before it sleeps it looks at its poll sources for as long as that has paid off lately.
+ */
 import { EPOLLERR, EPOLLIN, EPOLLOUT } from "../abi/linux.ts";
 import { Epoll } from "../sys/epoll.ts";
 import type { FdNumber } from "../sys/fd.ts";
-import type { EventLoop, Watch, Watcher } from "./event_loop.ts";
+import type { EventLoop, PollSource, Watch, Watcher } from "./event_loop.ts";
+import { MAX_POLL_MS, PollBudget } from "./poll_budget.ts";
+import { PollSet } from "./poll_set.ts";
+
+/** While poll sources keep the loop busy, or it looks in vain, files wait no longer than this to be asked about. */
+const FILES_EVERY_MS = 0.02;
+/** Looks between two looks at the clock, which costs as much as several of them. */
+const LOOKS_PER_TIME = 8;
 
 class FdWatch implements Watch {
   #loop: EpollLoop | undefined;
@@ -52,6 +62,15 @@ export class EpollLoop implements EventLoop, Disposable {
   #timers: TimerWatch[] = [];
   #deferred: (() => void)[] = [];
   #running = false;
+  readonly #polled = new PollSet();
+  readonly #budget: PollBudget;
+  /** When the files were last asked. */
+  #filesAt = 0;
+
+  /** `maxPollMs`: how long to look for work before sleeping, at most; 0 on one processor. */
+  constructor(maxPollMs: number = navigator.hardwareConcurrency > 1 ? MAX_POLL_MS : 0) {
+    this.#budget = new PollBudget(maxPollMs);
+  }
 
   get now(): number {
     return performance.now();
@@ -91,6 +110,10 @@ export class EpollLoop implements EventLoop, Disposable {
     return timer;
   }
 
+  poll(source: PollSource): Watch {
+    return this.#polled.add(source);
+  }
+
   defer(task: () => void): void {
     this.#deferred.push(task);
   }
@@ -106,16 +129,50 @@ export class EpollLoop implements EventLoop, Disposable {
   }
 
   #turn(): void {
-    const count = this.#epoll.wait(this.#timeout());
+    if (this.#polled.isEmpty) this.#serveFiles(this.#timeout());
+    else this.#pollOrSleep(this.#timeout());
+    if (this.#alwaysReady.length > 0) this.#serveAlwaysReady();
+    if (this.#timers.length > 0) this.#serveTimers();
+    if (this.#deferred.length > 0) this.#serveDeferred();
+  }
+
+  /** One piece of work, or a sleep of `timeout` ms at most (-1: no end) if there is none for a while. */
+  #pollOrSleep(timeout: number): void {
+    const idleSince = this.now;
+    if (this.#polled.serve()) {
+      if (idleSince - this.#filesAt >= FILES_EVERY_MS) this.#serveFiles(0);
+      return;
+    }
+    if (timeout !== 0) {
+      if (this.#budget.ms > 0 && this.#look(idleSince, timeout)) return;
+      // Nobody is told to look any more, so from here on everybody has to tell; what came before that is found now.
+      if (this.#polled.arm()) return;
+    }
+    this.#serveFiles(timeout);
+    if (timeout !== 0) this.#budget.slept(this.#filesAt - idleSince);
+  }
+
+  /** Looks for work for as long as the budget says. Whether it found any. */
+  #look(since: number, timeout: number): boolean {
+    const limit = timeout < 0 ? this.#budget.ms : Math.min(this.#budget.ms, timeout);
+    for (let now = since; now - since < limit; now = this.now) {
+      for (let i = 0; i < LOOKS_PER_TIME; i++) if (this.#polled.serve()) return true;
+      if (now - this.#filesAt >= FILES_EVERY_MS && this.#serveFiles(0) > 0) return true;
+    }
+    return false;
+  }
+
+  /** Waits up to `timeout` ms for files; returns how many had events. */
+  #serveFiles(timeout: number): number {
+    const count = this.#epoll.wait(timeout);
+    this.#filesAt = this.now;
     for (let i = 0; i < count; i++) {
       // A callback earlier in this turn may have disposed the watch, or even reused its slot: a slot only
       // ever gets events the kernel had for it, and a spurious call is allowed by every watcher.
       const watch = this.#watches[this.#epoll.token(i)];
       watch?.watcher.ready(this.#epoll.events(i), watch.token);
     }
-    if (this.#alwaysReady.length > 0) this.#serveAlwaysReady();
-    if (this.#timers.length > 0) this.#serveTimers();
-    if (this.#deferred.length > 0) this.#serveDeferred();
+    return count;
   }
 
   #timeout(): number {

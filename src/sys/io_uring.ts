@@ -179,6 +179,11 @@ export class IoUring implements Disposable {
     return this.#unsubmitted > 0;
   }
 
+  /** Whether `reap` has something. No system call. */
+  get hasCompletions(): boolean {
+    return (this.#ring[this.#cqHead] as number) !== Atomics.load(this.#ring, this.#cqTail);
+  }
+
   /** The oldest completion not yet reaped, or undefined. The object is reused by the next call. */
   reap(): Completion | undefined {
     const ring = this.#ring;

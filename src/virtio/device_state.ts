@@ -13,11 +13,12 @@ import {
   VIRTIO_RING_F_EVENT_IDX,
   VIRTIO_RING_F_INDIRECT_DESC,
 } from "../abi/virtio.ts";
-import type { EventLoop } from "../loop/event_loop.ts";
+import type { EventLoop, PollSource, Watch } from "../loop/event_loop.ts";
 import { GuestFault, type GuestMemory } from "../memory/guest_memory.ts";
 import type { ActivationContext, Interrupt, VirtioDevice, Virtqueue } from "./device.ts";
 import { DriverFault } from "./faults.ts";
 import { QueueConfig } from "./queue_config.ts";
+import type { SplitQueue } from "./split_queue.ts";
 
 /** Offered for every device: what our rings can do. */
 export const RING_FEATURES: bigint = VIRTIO_F_VERSION_1 | VIRTIO_RING_F_EVENT_IDX |
@@ -57,6 +58,8 @@ export class DeviceState {
   readonly #driverWords = new Uint32Array(FEATURE_WORDS);
   #status = 0;
   #running: (Virtqueue | undefined)[] = [];
+  /** The loop's looks at running queues; a queue whose rings must not be touched any more is not looked at. */
+  #polls: (Watch | undefined)[] = [];
   /** Ends when a reset or queue stop has seen the last request; undefined otherwise. */
   #draining: (() => void)[] | undefined;
   #isDown = false;
@@ -132,7 +135,7 @@ export class DeviceState {
 
   #fail(): void {
     this.#status |= FAILED;
-    for (const queue of this.#running) queue?.breakOff();
+    this.#breakOffAll();
   }
 
   /** Whether the driver may have queues set up now (QueueReady counts after FEATURES_OK only). */
@@ -146,22 +149,42 @@ export class DeviceState {
     const config = this.queues[index];
     if (config === undefined || config.ready || !this.queuesConfigurable) return;
     this.#guard(() => {
-      this.#running[index] = config.activate(
-        this.#host.memory,
-        this.#host.interrupt,
-        this.negotiated,
-      );
+      const queue = config.activate(this.#host.memory, this.#host.interrupt, this.negotiated);
+      this.#running[index] = queue;
+      queue.setPolled();
+      this.#polls[index] = this.#host.loop.poll(this.#pollOf(queue));
       if ((this.#status & DRIVER_OK) !== 0) this.device.notify(index);
     });
+  }
+
+  /** While requests drain the device takes nothing, so there is nothing to look for: `kick` follows the drain. */
+  #pollOf(queue: SplitQueue): PollSource {
+    return {
+      look: () => queue.hasNews && this.#isLive(),
+      serve: () => {
+        queue.noteTold();
+        this.kick(queue.index);
+      },
+      arm: () => this.#isLive() && queue.armNow(),
+    };
+  }
+
+  #breakOff(index: number): void {
+    this.#polls[index]?.[Symbol.dispose]();
+    this.#polls[index] = undefined;
+    this.#running[index]?.breakOff();
+  }
+
+  #breakOffAll(): void {
+    for (let i = 0; i < this.#running.length; i++) this.#breakOff(i);
   }
 
   /** QueueReady := 0; `done` when no further access to the ring will happen (MMIO-18). */
   stopQueue(index: number, done: () => void): void {
     const config = this.queues[index];
-    const queue = this.#running[index];
-    if (config === undefined || queue === undefined) return done();
+    if (config === undefined || this.#running[index] === undefined) return done();
     this.#drain(() => {
-      queue.breakOff();
+      this.#breakOff(index);
       this.#running[index] = undefined;
       config.stop();
       done();
@@ -223,14 +246,14 @@ export class DeviceState {
   #breakDevice(reason: Error): void {
     if ((this.#status & NEEDS_RESET) !== 0) return;
     this.#status |= NEEDS_RESET;
-    for (const queue of this.#running) queue?.breakOff();
+    this.#breakOffAll();
     this.#host.faulted(reason);
     if ((this.#status & DRIVER_OK) !== 0) this.#host.interrupt.config(); // BF-STAT-07
   }
 
   #reset(done: () => void): void {
     this.#drain(() => {
-      for (const queue of this.#running) queue?.breakOff();
+      this.#breakOffAll();
       this.#running = [];
       this.#life++;
       this.device.reset();

@@ -69,6 +69,14 @@ export class SplitQueue implements Virtqueue {
   #flushedUsed = 0;
   #inFlight = 0;
   #broken = false;
+  /** Whether `arm` only notes the wish, and `armNow` fulfils it: see `setPolled`. */
+  #isPolled = false;
+  /** The device has asked for kicks since it last asked for none. */
+  #wanted = false;
+  /** ... and the driver has not been asked yet. */
+  #unasked = false;
+  /** avail.idx the device was last told of without a kick; -1: none. */
+  #told = -1;
   #discarded = 0;
   readonly #free: DescriptorChain[] = [];
 
@@ -286,6 +294,7 @@ export class SplitQueue implements Virtqueue {
   }
 
   disarm(): void {
+    this.#wanted = false;
     // With EVENT_IDX an avail_event left behind already silences the driver, and flags must stay 0 (2.7.10.2).
     if (!this.#eventIdx && !this.#broken) {
       Atomics.store(this.#used16, this.#usedFlags, VRING_USED_F_NO_NOTIFY);
@@ -294,9 +303,48 @@ export class SplitQueue implements Virtqueue {
 
   arm(): boolean {
     if (this.#broken) return false;
-    if (this.#eventIdx) Atomics.store(this.#used16, this.#availEvent, this.#nextAvail);
-    else Atomics.store(this.#used16, this.#usedFlags, 0);
+    this.#wanted = true;
+    this.#unasked = true;
+    this.#told = -1;
+    if (!this.#isPolled) return this.armNow();
     return Atomics.load(this.#avail, this.#availIdx) !== this.#nextAvail;
+  }
+
+  /**
+   * Somebody looks at `hasNews` from now on and calls `armNow` when that ends. Until then the driver is left alone:
+   * a kick is an exit, and a kick that is not needed costs more than the request.
+   */
+  setPolled(): void {
+    this.#isPolled = true;
+  }
+
+  /**
+   * Whether the device waits for buffers and the driver has added some it was not told of. A device that was told
+   * and let them lie (no input to put there) is not told again until the driver adds more, or the device asks.
+   */
+  get hasNews(): boolean {
+    if (!this.#wanted || this.#broken) return false;
+    const idx = Atomics.load(this.#avail, this.#availIdx);
+    return idx !== this.#nextAvail && idx !== this.#told;
+  }
+
+  /** The device is about to be told of everything there is. */
+  noteTold(): void {
+    this.#told = Atomics.load(this.#avail, this.#availIdx);
+  }
+
+  /**
+   * Asks the driver for kicks, if the device wants any. True: more has arrived meanwhile. The store comes before the
+   * load in the one order of all Atomics, as the driver's store of avail.idx comes before its load of our wish
+   * (2.7.13): one of the two sees the other's, so either it kicks or we find its buffer here.
+   */
+  armNow(): boolean {
+    if (this.#unasked && !this.#broken) {
+      this.#unasked = false;
+      if (this.#eventIdx) Atomics.store(this.#used16, this.#availEvent, this.#nextAvail);
+      else Atomics.store(this.#used16, this.#usedFlags, 0);
+    }
+    return this.hasNews;
   }
 
   breakOff(): void {

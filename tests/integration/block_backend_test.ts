@@ -98,6 +98,9 @@ const WITHOUT_IO_URING: EventLoop = {
   timer() {
     throw new Error("no timers here");
   },
+  poll() {
+    throw new Error("nothing to look at here");
+  },
   defer() {},
 };
 

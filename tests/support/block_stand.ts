@@ -65,10 +65,11 @@ export class BlockStand {
     assert(equalBytes(this.disk.bytes, before), "the disk must not change");
   }
 
-  /** Sends a request without waiting for it. */
+  /** Sends a request without waiting for it; the monitor has gone to sleep again before the next. */
   post(request: RequestBytes, layout: Layout = "direct"): PendingRequest {
     const placed = this.driver.prepare(request);
     const head = this.driver.submit(this.queue, placed, layout);
+    this.loop.turn();
     return { head, answer: (usedLength) => this.driver.answer(placed, usedLength) };
   }
 

@@ -1,6 +1,7 @@
 /** An event loop whose time, files and turns are in the test's hands. */
 import { fail } from "../../src/std/assert.ts";
-import type { EventLoop, Watch, Watcher } from "../../src/loop/event_loop.ts";
+import type { EventLoop, PollSource, Watch, Watcher } from "../../src/loop/event_loop.ts";
+import { PollSet } from "../../src/loop/poll_set.ts";
 
 /** More turns than any test needs: a device that defers for ever fails the test instead of hanging it. */
 const MAX_TURNS = 10_000;
@@ -14,12 +15,18 @@ interface Entry extends Watch {
   active: boolean;
 }
 
-/** Nothing happens until a test calls `turn`, `settle` or `advance`. */
+/**
+ * Nothing happens until a test calls `turn`, `settle`, `advance` or `look`. It goes to sleep after every turn and
+ * never looks at poll sources of its own accord: a device that is not told by a kick or a file notices nothing.
+ */
 export class ManualLoop implements EventLoop {
   #now = 0;
   #timers: Entry[] = [];
   #watches: Entry[] = [];
   #deferred: (() => void)[] = [];
+  readonly #polled = new PollSet();
+  /** Whether going to sleep after the last turn found work: then it is not asleep. */
+  #found = false;
   /** Events each fake file has: level-triggered, as the real loop's. */
   readonly #levels = new Map<number, number>();
 
@@ -53,6 +60,15 @@ export class ManualLoop implements EventLoop {
     return entry;
   }
 
+  poll(source: PollSource): Watch {
+    return this.#polled.add(source);
+  }
+
+  /** What the real loop does before it sleeps: one look at every poll source. Whether there was work. */
+  look(): boolean {
+    return this.#polled.serve();
+  }
+
   defer(task: () => void): void {
     this.#deferred.push(task);
   }
@@ -78,12 +94,13 @@ export class ManualLoop implements EventLoop {
     const tasks = this.#deferred;
     this.#deferred = [];
     for (const task of tasks) task();
+    this.#found = this.#polled.arm();
   }
 
   /** Turns until nothing is left to do at the present time. Fails when that never comes. */
   settle(): void {
     for (let turns = 0; turns < MAX_TURNS; turns++) {
-      if (turns > 0 && this.#deferred.length === 0 && !this.#isDue()) return;
+      if (turns > 0 && this.#deferred.length === 0 && !this.#found && !this.#isDue()) return;
       this.turn();
     }
     fail(`The event loop did not come to rest in ${MAX_TURNS} turns`);
