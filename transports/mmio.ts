@@ -34,6 +34,7 @@ import {
   VIRTIO_MMIO_VENDOR_ID,
   VIRTIO_MMIO_VERSION,
 } from "../src/abi/virtio.ts";
+import type { RegisterMirror } from "../src/ipc/register_mirror.ts";
 import type { EventLoop, Watch } from "../src/loop/event_loop.ts";
 import type { GuestMemory } from "../src/memory/guest_memory.ts";
 import type { AccessSize, VirtioDevice } from "../src/virtio/device.ts";
@@ -51,12 +52,32 @@ export const MMIO_NOTIFY = { offset: VIRTIO_MMIO_QUEUE_NOTIFY, length: 4 } as co
 /** A reset that waits for slow requests lets the vCPU go after this long; the status stays non-zero until done. */
 const RESET_PATIENCE_MS = 1000;
 const ALL_ONES = 0xffff_ffff;
+/** Registers that read the same for ever, and those that do not. InterruptStatus is neither: see MmioInterrupt. */
+const FIXED_REGISTERS = [
+  VIRTIO_MMIO_MAGIC_VALUE,
+  VIRTIO_MMIO_VERSION,
+  VIRTIO_MMIO_DEVICE_ID,
+  VIRTIO_MMIO_VENDOR_ID,
+  VIRTIO_MMIO_SHM_LEN_LOW,
+  VIRTIO_MMIO_SHM_LEN_HIGH,
+  VIRTIO_MMIO_SHM_BASE_LOW,
+  VIRTIO_MMIO_SHM_BASE_HIGH,
+] as const;
+const CHANGING_REGISTERS = [
+  VIRTIO_MMIO_DEVICE_FEATURES,
+  VIRTIO_MMIO_QUEUE_NUM_MAX,
+  VIRTIO_MMIO_QUEUE_READY,
+  VIRTIO_MMIO_STATUS,
+  VIRTIO_MMIO_CONFIG_GENERATION,
+] as const;
 
 /** What the machine lends a transport. */
 export interface MmioHost {
   readonly memory: GuestMemory;
   readonly loop: EventLoop;
   readonly interrupt: MmioInterrupt;
+  /** Where vCPU threads read what `read` would answer. */
+  readonly mirror: RegisterMirror;
   /** A driver broke its device; at most one call per life of the device. */
   faulted(reason: Error): void;
 }
@@ -79,8 +100,26 @@ export class MmioTransport implements Transport {
       loop: host.loop,
       interrupt: host.interrupt,
       clearInterrupts: () => host.interrupt.clear(),
-      faulted: host.faulted,
+      faulted: (reason) => {
+        this.#publish(); // NEEDS_RESET is in the status before the interrupt that tells of it
+        host.faulted(reason);
+      },
     });
+    for (const offset of FIXED_REGISTERS) {
+      host.mirror.setRegister(offset, this.#readRegister(offset));
+    }
+    device.config.watch(() => this.#publish());
+    this.#publish();
+  }
+
+  /** Brings the mirror up to date: whenever a read may have another answer than before. */
+  #publish(): void {
+    const { mirror } = this.#host;
+    const { config } = this.#device;
+    mirror.begin(config.length);
+    for (const offset of CHANGING_REGISTERS) mirror.setRegister(offset, this.#readRegister(offset));
+    for (let at = 0; at < config.length; at += 4) mirror.setConfig(at, config.read(at, 4));
+    mirror.end();
   }
 
   get queueCount(): number {
@@ -136,6 +175,16 @@ export class MmioTransport implements Transport {
   }
 
   write(offset: number, size: AccessSize, value: number, reply: Reply): void {
+    // What a write changes is there to be read before the vCPU goes on, and once more when a patient one is through.
+    this.#write(offset, size, value, {
+      done: () => {
+        this.#publish();
+        reply.done();
+      },
+    });
+  }
+
+  #write(offset: number, size: AccessSize, value: number, reply: Reply): void {
     if (offset >= VIRTIO_MMIO_CONFIG) {
       this.#device.config.write(offset - VIRTIO_MMIO_CONFIG, size, value);
       return reply.done();
@@ -220,7 +269,7 @@ export class MmioTransport implements Transport {
     let answered = false;
     const answer = () => {
       timer?.[Symbol.dispose]();
-      if (answered) return;
+      if (answered) return this.#publish(); // the vCPU went on without waiting, and looks at the register
       answered = true;
       reply.done();
     };

@@ -3,6 +3,7 @@
  * pages. Each word's owner is said where it is defined; all are accessed by Atomics only.
  */
 import { BYTE_RING_WORDS, ByteRing } from "./byte_ring.ts";
+import { MIRROR_WORDS, RegisterMirror } from "./register_mirror.ts";
 
 // Words of the whole machine.
 /** Requests of the control thread to the I/O thread (IO_* bits): or-ed in by it, taken whole by the I/O loop. */
@@ -11,6 +12,12 @@ export const IO_REQUEST = 0;
 export const WINDOW_SIZE = 1;
 /** Not 0 once the machine stops: written by control, or by an I/O thread that fails; read by threads before they sleep on something. */
 export const STOPPING = 2;
+/**
+ * 1 while the I/O thread is going to look at the mailboxes before it sleeps. It stores 0 and then looks once more;
+ * a vCPU asks, then exchanges it for 1, and wakes the thread if it was 0. In the one order of all Atomics either the
+ * thread's look sees the request, or the exchange sees 0, or it sees the 1 of another vCPU whose wake-up is under way.
+ */
+export const IO_LOOKS = 3;
 const MACHINE_WORDS = 8;
 
 export const IO_STOP = 1;
@@ -49,7 +56,7 @@ const SERIAL_RX_BYTES = 1024;
 /** How many of what; plain data, so every thread computes the same layout. */
 export interface ControlBlockShape {
   readonly vcpus: number;
-  /** virtio devices, each with one interrupt status word. */
+  /** virtio devices, each with one interrupt status word and a register mirror. */
   readonly devices: number;
 }
 
@@ -93,9 +100,17 @@ export class ControlBlock {
     return MACHINE_WORDS + this.#shape.vcpus * VCPU_WORDS + index;
   }
 
+  /** The mirror of virtio device `index`'s registers: written by the I/O thread only. */
+  mirror(index: number): RegisterMirror {
+    const { vcpus, devices } = this.#shape;
+    const first = MACHINE_WORDS + vcpus * VCPU_WORDS + devices;
+    return new RegisterMirror(this.words, first + index * MIRROR_WORDS);
+  }
+
   /** Index of the first of the serial port's words. */
   get serial(): number {
-    return MACHINE_WORDS + this.#shape.vcpus * VCPU_WORDS + this.#shape.devices;
+    const { vcpus, devices } = this.#shape;
+    return MACHINE_WORDS + vcpus * VCPU_WORDS + devices * (1 + MIRROR_WORDS);
   }
 
   get stopping(): boolean {
@@ -104,6 +119,6 @@ export class ControlBlock {
 }
 
 function wordCount(shape: ControlBlockShape): number {
-  return MACHINE_WORDS + shape.vcpus * VCPU_WORDS + shape.devices + SERIAL_WORDS +
-    2 * BYTE_RING_WORDS;
+  return MACHINE_WORDS + shape.vcpus * VCPU_WORDS + shape.devices * (1 + MIRROR_WORDS) +
+    SERIAL_WORDS + 2 * BYTE_RING_WORDS;
 }

@@ -3,7 +3,7 @@
  * Owner of the slot: the vCPU while FREE or DONE, the I/O thread while ASKED; the state word is stored by
  * Atomics after the others. The vCPU sleeps meanwhile: its guest's instruction is not complete.
  */
-import { type ControlBlock, VCPU_MAILBOX } from "./control_block.ts";
+import { type ControlBlock, IO_LOOKS, VCPU_MAILBOX } from "./control_block.ts";
 
 const FREE = 0;
 const ASKED = 1;
@@ -18,6 +18,8 @@ const IS_WRITE = 0x100;
 
 /** How long a sleeper goes without looking whether the machine stops. */
 const LOOK_UP_MS = 100;
+/** Looks at the answer before sleeping, 10 to 30 µs: less than a sleep and a wake-up cost both ends. */
+const LOOKS = 1000;
 
 /** The vCPU's end. */
 export class MailboxCaller {
@@ -25,6 +27,8 @@ export class MailboxCaller {
   readonly #words: Int32Array;
   readonly #base: number;
   readonly #wake: () => void;
+  /** With one processor, looking keeps away the thread that would answer. */
+  readonly #looks = navigator.hardwareConcurrency > 1 ? LOOKS : 0;
 
   /** `wake` makes the I/O thread look (an eventfd). */
   constructor(block: ControlBlock, vcpu: number, wake: () => void) {
@@ -51,7 +55,8 @@ export class MailboxCaller {
     words[base + ACCESS] = access;
     words[base + VALUE] = value;
     Atomics.store(words, base + STATE, ASKED);
-    this.#wake();
+    if (Atomics.exchange(words, IO_LOOKS, 1) === 0) this.#wake();
+    for (let i = 0; i < this.#looks && Atomics.load(words, base + STATE) === ASKED; i++);
     while (Atomics.load(words, base + STATE) === ASKED) {
       Atomics.wait(words, base + STATE, ASKED, LOOK_UP_MS);
       // The I/O thread may have died: then nobody answers, and the stop must not wait for it.
@@ -81,6 +86,21 @@ export class MailboxServer {
     this.#words = block.words;
     this.#bases = Array.from({ length: vcpus }, (_, id) => block.vcpu(id, VCPU_MAILBOX));
     this.#busy = this.#bases.map(() => false);
+  }
+
+  /** Whether there is a request that is not being worked on. */
+  look(): boolean {
+    for (let id = 0; id < this.#bases.length; id++) {
+      const state = (this.#bases[id] as number) + STATE;
+      if (this.#busy[id] === false && Atomics.load(this.#words, state) === ASKED) return true;
+    }
+    return false;
+  }
+
+  /** The I/O thread is about to sleep: who asks from now on wakes it. True: somebody has asked already. */
+  arm(): boolean {
+    Atomics.store(this.#words, IO_LOOKS, 0);
+    return this.look();
   }
 
   /** Serves every request at hand. */

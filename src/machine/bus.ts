@@ -1,9 +1,10 @@
 /**
- * The bus as one vCPU thread sees it: finds the window of an access and serves it here (legacy devices, hot
- * words) or has the I/O thread do it (everything else of virtio).
+ * The bus as one vCPU thread sees it: finds the window of an access and serves it here (legacy devices, the
+ * interrupt registers and all reads of virtio) or has the I/O thread do it (writes to virtio).
  */
 import { VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INTERRUPT_STATUS } from "../abi/virtio.ts";
 import type { MailboxCaller } from "../ipc/mailbox.ts";
+import { NOT_MIRRORED, type RegisterMirror } from "../ipc/register_mirror.ts";
 import type { MmioInterrupt } from "../../transports/mmio_interrupt.ts";
 import type { Window } from "./windows.ts";
 
@@ -19,6 +20,8 @@ export interface BusParts {
   readonly legacy: ReadonlyMap<Window["kind"], ByteRegisters>;
   /** By virtio device index. */
   readonly interrupts: readonly MmioInterrupt[];
+  /** By virtio device index. */
+  readonly mirrors: readonly RegisterMirror[];
   readonly mailbox: MailboxCaller;
 }
 
@@ -59,18 +62,27 @@ class LegacyPlace extends Place {
 class VirtioMmioPlace extends Place {
   readonly #device: number;
   readonly #interrupt: MmioInterrupt;
+  readonly #mirror: RegisterMirror;
   readonly #mailbox: MailboxCaller;
 
-  constructor(window: Window, device: number, interrupt: MmioInterrupt, mailbox: MailboxCaller) {
+  constructor(
+    window: Window,
+    device: number,
+    interrupt: MmioInterrupt,
+    mirror: RegisterMirror,
+    mailbox: MailboxCaller,
+  ) {
     super(window.base, window.base + window.size);
     this.#device = device;
     this.#interrupt = interrupt;
+    this.#mirror = mirror;
     this.#mailbox = mailbox;
   }
 
   read(offset: number, size: number): number {
     if (offset === VIRTIO_MMIO_INTERRUPT_STATUS && size === 4) return this.#interrupt.status();
-    return this.#mailbox.read(this.#device, offset, size);
+    const value = this.#mirror.read(offset, size);
+    return value === NOT_MIRRORED ? this.#mailbox.read(this.#device, offset, size) : value;
   }
 
   write(offset: number, size: number, value: number): void {
@@ -113,8 +125,9 @@ export class Bus {
 function placeOf(window: Window, parts: BusParts): Place | undefined {
   if (window.device !== undefined) {
     const interrupt = parts.interrupts[window.device];
-    if (interrupt === undefined) return undefined;
-    return new VirtioMmioPlace(window, window.device, interrupt, parts.mailbox);
+    const mirror = parts.mirrors[window.device];
+    if (interrupt === undefined || mirror === undefined) return undefined;
+    return new VirtioMmioPlace(window, window.device, interrupt, mirror, parts.mailbox);
   }
   const registers = parts.legacy.get(window.kind);
   return registers === undefined ? undefined : new LegacyPlace(window, registers);

@@ -72,6 +72,11 @@ export class IoThread implements MailboxHandler {
       throw error;
     }
     this.#loop.watch(init.ioWakeFd, EPOLLIN, { ready: () => this.#woken() });
+    this.#loop.poll({
+      look: () => this.#mailboxes.look(),
+      serve: () => this.#mailboxes.serve(this),
+      arm: () => this.#mailboxes.arm(),
+    });
   }
 
   #openTerminal(): Terminal {
@@ -129,6 +134,7 @@ export class IoThread implements MailboxHandler {
       interrupt: new MmioInterrupt(this.#block.words, this.#block.interruptStatus(index), {
         raise: () => signalEventfd(irqFd),
       }),
+      mirror: this.#block.mirror(index),
       faulted: (reason) =>
         this.#report({ type: "device-fault", device: name, message: reason.message }),
     });

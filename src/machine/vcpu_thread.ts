@@ -108,6 +108,7 @@ function buildLoop(
         raise: () => signalEventfd(fd as FdNumber),
       })
     ),
+    mirrors: init.irqFds.map((_, index) => block.mirror(index)),
     mailbox: new MailboxCaller(block, init.id, wakeIo),
   };
   const loop = new VcpuLoop(

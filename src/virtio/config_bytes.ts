@@ -13,6 +13,7 @@ export class ConfigBytes implements ConfigSpace {
   readonly #view: DataView;
   readonly #onWrite: ConfigWrite;
   #generation = 0;
+  #changed: () => void = () => {};
 
   /** `onWrite` decides what a driver's write does; without it the space is read-only (BF-CFG-07). */
   constructor(length: number, onWrite: ConfigWrite = () => {}) {
@@ -45,10 +46,16 @@ export class ConfigBytes implements ConfigSpace {
   update(change: (view: DataView) => void): void {
     change(this.#view);
     this.#generation = (this.#generation + 1) >>> 0;
+    this.#changed();
   }
 
   /** Stores a byte the driver was allowed to write: no new version, it knows what it wrote. */
   store(offset: number, value: number): void {
     this.#bytes[offset] = value;
+    this.#changed();
+  }
+
+  watch(changed: () => void): void {
+    this.#changed = changed;
   }
 }

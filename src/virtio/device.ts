@@ -47,6 +47,8 @@ export interface ConfigSpace {
   read(offset: number, size: AccessSize): number;
   /** Ignored where the spec does not let the driver write. */
   write(offset: number, size: AccessSize, value: number): void;
+  /** Names the one to call after every change, whoever makes it: copies of the space are kept. Called once. */
+  watch(changed: () => void): void;
 }
 
 /** Everything a device gets to work with, from DRIVER_OK to reset. */
@@ -92,4 +94,5 @@ export const NO_CONFIG: ConfigSpace = {
   generation: 0,
   read: () => 0,
   write: () => {},
+  watch: () => {},
 };

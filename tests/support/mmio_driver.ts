@@ -18,6 +18,8 @@ import {
   VIRTIO_MMIO_QUEUE_USED_LOW,
   VIRTIO_MMIO_STATUS,
 } from "../../src/abi/virtio.ts";
+import { MIRROR_WORDS, RegisterMirror } from "../../src/ipc/register_mirror.ts";
+import { assertEquals } from "../../src/std/assert.ts";
 import type { AccessSize, VirtioDevice } from "../../src/virtio/device.ts";
 import { MmioTransport } from "../../transports/mmio.ts";
 import { MmioInterrupt } from "../../transports/mmio_interrupt.ts";
@@ -36,12 +38,20 @@ const LOW_HALVES: Record<QueueArea, number> = {
   used: VIRTIO_MMIO_QUEUE_USED_LOW,
 };
 
-/** Registers of one device. `read` and `write` are public: some cases are about the registers themselves. */
+/**
+ * Registers of one device. `read` and `write` are public: some cases are about the registers themselves. Every read
+ * of every case is made twice: from the registers and, as a vCPU does it, from their mirror.
+ */
 export class MmioDriver implements DriverTransport {
-  constructor(readonly registers: Transport) {}
+  constructor(readonly registers: Transport, readonly mirror: RegisterMirror) {}
 
   read(offset: number, size: AccessSize = 4): number {
-    return this.registers.read(offset, size);
+    const value = this.registers.read(offset, size);
+    // A vCPU reads InterruptStatus from where the interrupt is raised.
+    if (offset === VIRTIO_MMIO_INTERRUPT_STATUS) return value;
+    const mirrored = this.mirror.read(offset, size);
+    assertEquals(mirrored, value, `mirror of ${size} bytes at 0x${offset.toString(16)}`);
+    return mirrored;
   }
 
   write(offset: number, value: number, size: AccessSize = 4): Posted {
@@ -135,14 +145,17 @@ export class MmioDriver implements DriverTransport {
 /** Puts a device behind virtio-mmio. */
 export function attachMmio(device: VirtioDevice, surroundings: Surroundings): MmioDriver {
   const { ram, loop, line, faults } = surroundings;
-  const words = new Int32Array(new SharedArrayBuffer(4));
+  const words = new Int32Array(new SharedArrayBuffer(4 * (1 + MIRROR_WORDS)));
+  const mirror = new RegisterMirror(words, 1);
   return new MmioDriver(
     new MmioTransport(device, {
       memory: ram.memory,
       loop,
       interrupt: new MmioInterrupt(words, 0, line),
+      mirror,
       faulted: (reason) => faults.push(reason),
     }),
+    mirror,
   );
 }
 

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertGreater, fail } from "../../src/std/assert.
 import {
   ControlBlock,
   type ControlBlockShape,
+  IO_LOOKS,
   IO_REQUEST,
   IO_RESIZE,
   IO_STOP,
@@ -33,6 +34,7 @@ const SHAPES: readonly ControlBlockShape[] = [
 function namedWords(block: ControlBlock, shape: ControlBlockShape): Map<string, number> {
   const words = new Map<string, number>([
     ["IO_REQUEST", IO_REQUEST],
+    ["IO_LOOKS", IO_LOOKS],
     ["WINDOW_SIZE", WINDOW_SIZE],
     ["STOPPING", STOPPING],
   ]);

@@ -54,7 +54,10 @@ function newBench(): Bench {
   const block = new SteppedBlock(ControlBlock.create(SHAPE).buffer, SHAPE);
   const server = new MailboxServer(block, SHAPE.vcpus);
   const handler = new HeldWrites();
-  const wake = () => server.serve(handler);
+  const wake = () => {
+    server.serve(handler);
+    server.arm();
+  };
   const callers = [
     new MailboxCaller(block, 0, wake),
     new MailboxCaller(block, 1, wake),
@@ -207,4 +210,38 @@ Deno.test("an answer from another thread wakes the vCPU at once", () => {
   assertGreater(2500, performance.now() - start);
   thread.join();
   assert(thread.ended);
+});
+
+Deno.test("a thread that looks before it sleeps is not woken, one that has gone to sleep is", () => {
+  const block = ControlBlock.create(SHAPE);
+  const server = new MailboxServer(block, SHAPE.vcpus);
+  const handler = new HeldWrites();
+  let wakes = 0;
+  Atomics.store(block.words, STOPPING, 1); // nobody answers: so that nobody sleeps
+  const ask = (vcpu: number) => new MailboxCaller(block, vcpu, () => wakes++).read(0, 4, 4);
+  ask(0);
+  assertEquals([wakes, server.look()], [1, true]);
+  ask(1); // the first one's wake-up is under way
+  assertEquals(wakes, 1);
+  server.serve(handler);
+  assertEquals([server.look(), server.arm()], [false, false]);
+  ask(0);
+  assertEquals(wakes, 2);
+});
+
+Deno.test("what was asked before the thread sleeps keeps it awake", () => {
+  const block = ControlBlock.create(SHAPE);
+  const server = new MailboxServer(block, SHAPE.vcpus);
+  Atomics.store(block.words, STOPPING, 1);
+  new MailboxCaller(block, 1, () => {}).read(0, 4, 4);
+  assertEquals(server.arm(), true);
+});
+
+Deno.test("a write being worked on is nothing to look for", () => {
+  const { block, server, handler, callers } = newBench();
+  block.steps = [() => {
+    assertEquals([server.look(), server.arm()], [false, false]);
+    handler.answer();
+  }];
+  callers[0].write(0, 0x70, 4, 0);
 });

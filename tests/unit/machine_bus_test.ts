@@ -2,6 +2,7 @@
 import { VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INTERRUPT_STATUS } from "../../src/abi/virtio.ts";
 import { ControlBlock } from "../../src/ipc/control_block.ts";
 import { MailboxCaller, MailboxServer } from "../../src/ipc/mailbox.ts";
+import type { RegisterMirror } from "../../src/ipc/register_mirror.ts";
 import { Bus, type ByteRegisters } from "../../src/machine/bus.ts";
 import type { Window } from "../../src/machine/windows.ts";
 import { assertEquals } from "../../src/std/assert.ts";
@@ -42,6 +43,7 @@ class Stand {
   readonly platform = new Registers();
   readonly lines = [new InterruptSink(), new InterruptSink()];
   readonly interrupts: readonly MmioInterrupt[];
+  readonly mirrors: readonly RegisterMirror[];
   /** What went to the I/O thread. */
   readonly mail: string[] = [];
   answer = 0;
@@ -52,7 +54,7 @@ class Stand {
     const shape = { vcpus: 1, devices: 2 };
     const block = ControlBlock.create(shape);
     const server = new MailboxServer(block, 1);
-    const mailbox = new MailboxCaller(block, 0, () =>
+    const mailbox = new MailboxCaller(block, 0, () => {
       server.serve({
         read: (window, offset, size) => {
           this.mail.push(`read ${window} ${offset} ${size}`);
@@ -62,7 +64,9 @@ class Stand {
           this.mail.push(`write ${window} ${offset} ${size} ${value}`);
           done();
         },
-      }));
+      });
+      server.arm();
+    });
     this.interrupts = this.lines.map((line, i) =>
       new MmioInterrupt(block.words, block.interruptStatus(i), line)
     );
@@ -70,7 +74,8 @@ class Stand {
       ["serial", this.serial],
       ["platform", this.platform],
     ]);
-    const parts = { legacy, interrupts: this.interrupts, mailbox };
+    this.mirrors = [0, 1].map((device) => block.mirror(device));
+    const parts = { legacy, interrupts: this.interrupts, mirrors: this.mirrors, mailbox };
     this.pio = new Bus("pio", WINDOWS, parts);
     this.mmio = new Bus("mmio", WINDOWS, parts);
   }
@@ -207,4 +212,25 @@ Deno.test("all other virtio registers go to the I/O thread, one message each", (
     expected += 2;
   }
   assertEquals(stand.mail.length, expected);
+});
+
+Deno.test("what is mirrored is read on the vCPU's own thread, what is not is asked for", () => {
+  const stand = new Stand();
+  stand.answer = 0x55;
+  assertEquals(stand.mmio.read(VIRTIO + 4, 4), 0x55); // nothing published yet
+  const mirror = stand.mirrors[0];
+  mirror?.setRegister(4, 2);
+  mirror?.begin(300);
+  mirror?.setConfig(8, 0xdead_beef);
+  mirror?.end();
+  stand.mail.length = 0;
+  assertEquals(
+    [[4, 4], [4, 2], [5, 4], [0x108, 4], [0x109, 2], [0x22c, 4]].map(([at = 0, size = 0]) =>
+      stand.mmio.read(VIRTIO + at, size)
+    ),
+    [2, 0, 0, 0xdead_beef, 0xadbe, 0],
+  );
+  assertEquals(stand.mail, []);
+  assertEquals([stand.mmio.read(VIRTIO + 0x200, 4), stand.mail], [0x55, ["read 0 512 4"]]);
+  assertEquals(stand.mmio.read(VIRTIO + SLOT + 4, 4), 0x55); // the neighbour's is another
 });

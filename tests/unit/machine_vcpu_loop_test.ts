@@ -58,6 +58,7 @@ class Bench {
     const parts: BusParts = {
       legacy: new Map([["serial", port], ["platform", page]]),
       interrupts: [],
+      mirrors: [],
       mailbox: new MailboxCaller(this.block, 1, () => {}),
     };
     const vcpu = fakeVcpu(this.run, [...exits, () => this.#askToStop()]);
