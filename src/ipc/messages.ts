@@ -17,14 +17,33 @@ interface CommonInit {
   readonly controlThread: number;
 }
 
-/** To the I/O worker. `plan` is a MachinePlan; its type lives above this layer. */
+/** What an I/O thread is told about a machine. `plan` is a MachinePlan; its type lives above this layer. */
 export interface IoInit<Plan> extends CommonInit {
   readonly plan: Plan;
   readonly memory: MemoryLayout;
   readonly terminal: { readonly isTty: boolean; readonly columns: number; readonly rows: number };
 }
 
-/** From the I/O worker. */
+/** To an I/O worker: first what it is, then of each machine it is to serve. */
+export type IoOrder<Plan> =
+  | {
+    readonly type: "begin";
+    /** One word, how many of these messages were posted: stored by control before it posts one. */
+    readonly posted: SharedArrayBuffer;
+    /** Eventfd that makes it leave its loop and take messages. */
+    readonly wakeFd: number;
+    /** The epoll instance of its loop. Both stay control's. */
+    readonly epollFd: number;
+  }
+  | { readonly type: "attach"; readonly machine: number; readonly init: IoInit<Plan> };
+
+/** From an I/O worker: what it reports about a machine. */
+export interface IoMessage {
+  readonly machine: number;
+  readonly report: IoReport;
+}
+
+/** About one machine. After `stopped` and `failed` the thread holds nothing of it. */
 export type IoReport =
   | { readonly type: "ready" }
   /** A driver broke its device. */

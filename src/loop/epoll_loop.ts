@@ -55,7 +55,7 @@ class TimerWatch implements Watch {
 
 /** Runs until `stop` is called from one of its own callbacks. */
 export class EpollLoop implements EventLoop, Disposable {
-  readonly #epoll = new Epoll();
+  readonly #epoll: Epoll;
   readonly #watches: (FdWatch | undefined)[] = [];
   readonly #freeSlots: number[] = [];
   #alwaysReady: FdWatch[] = [];
@@ -67,9 +67,16 @@ export class EpollLoop implements EventLoop, Disposable {
   /** When the files were last asked. */
   #filesAt = 0;
 
-  /** `maxPollMs`: how long to look for work before sleeping, at most; 0 on one processor. */
-  constructor(maxPollMs: number = navigator.hardwareConcurrency > 1 ? MAX_POLL_MS : 0) {
+  /**
+   * `maxPollMs`: how long to look for work before sleeping, at most; 0 on one processor. `epoll`: an instance that
+   * stays its owner's, for a loop whose thread ends without a chance to close it.
+   */
+  constructor(
+    maxPollMs: number = navigator.hardwareConcurrency > 1 ? MAX_POLL_MS : 0,
+    epoll: Epoll = new Epoll(),
+  ) {
     this.#budget = new PollBudget(maxPollMs);
+    this.#epoll = epoll;
   }
 
   get now(): number {

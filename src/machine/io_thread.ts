@@ -1,4 +1,4 @@
-/** What lives on the I/O thread: builds devices from the plan, binds their kicks, serves mailboxes, stops cleanly. */
+/** What an I/O thread holds of one machine: builds devices from the plan, binds their kicks, serves mailboxes, stops cleanly. */
 import { SerialHostSide } from "../../devices/legacy/serial_host.ts";
 import { kindOf } from "../../devices/mod.ts";
 import { MMIO_NOTIFY, MmioTransport } from "../../transports/mmio.ts";
@@ -10,7 +10,7 @@ import { type MailboxHandler, MailboxServer } from "../ipc/mailbox.ts";
 import type { IoInit, IoReport } from "../ipc/messages.ts";
 import { bindIoEventfd, unbindIoEventfd } from "../kvm/vm.ts";
 import type { IoEvent } from "../kvm/vm.ts";
-import { EpollLoop } from "../loop/epoll_loop.ts";
+import type { EventLoop } from "../loop/event_loop.ts";
 import type { GuestMemory } from "../memory/guest_memory.ts";
 import { createEventfd, drainEventfd, signalEventfd } from "../sys/eventfd.ts";
 import type { FdNumber, OwnedFd } from "../sys/fd.ts";
@@ -47,7 +47,8 @@ export class IoThread implements MailboxHandler {
   readonly #init: IoInit<MachinePlan>;
   readonly #report: (message: IoReport) => void;
   readonly #block: ControlBlock;
-  readonly #loop = new EpollLoop();
+  readonly #loop: EventLoop & Disposable;
+  readonly #ended: () => void;
   readonly #memory: GuestMemory;
   readonly #consoles: WatchedChannel[] = [];
   readonly #channels: Channels;
@@ -56,10 +57,20 @@ export class IoThread implements MailboxHandler {
   readonly #attached: Attached[] = [];
   #terminal: Terminal | undefined;
 
-  /** Throws what devices throw when the host refuses them (SysError, KvmError). */
-  constructor(init: IoInit<MachinePlan>, report: (message: IoReport) => void) {
+  /**
+   * `loop` is this machine's own, and disposed by `close`. `ended` is called, by a task of `loop`, when control has asked for the stop and everything in flight has ended: time
+   * to `close`. Throws what devices throw when the host refuses them (SysError, KvmError); nothing is held then.
+   */
+  constructor(
+    init: IoInit<MachinePlan>,
+    report: (message: IoReport) => void,
+    loop: EventLoop & Disposable,
+    ended: () => void,
+  ) {
     this.#init = init;
     this.#report = report;
+    this.#loop = loop;
+    this.#ended = ended;
     this.#block = new ControlBlock(init.block, init);
     this.#memory = viewRam(init.memory);
     this.#channels = new Channels(this.#loop, () => this.#openTerminal());
@@ -173,11 +184,6 @@ export class IoThread implements MailboxHandler {
     }
   }
 
-  /** Runs until control asks for the stop and everything in flight has ended. */
-  run(): void {
-    this.#loop.run();
-  }
-
   /** What the kernel said when it died, if that is how it ended. */
   get panic(): string | undefined {
     return this.#consoles.map((console) => console.panic).find((panic) => panic !== undefined);
@@ -216,7 +222,7 @@ export class IoThread implements MailboxHandler {
       if (--waiting === 0) this.#flush(this.#loop.now + FLUSH_PATIENCE_MS);
     };
     this.#serial.drain();
-    this.#loop.timer(DRAIN_PATIENCE_MS, { ready: () => this.#loop.stop() });
+    this.#loop.timer(DRAIN_PATIENCE_MS, { ready: () => this.#end() });
     if (waiting === 0) return this.#flush(this.#loop.now + FLUSH_PATIENCE_MS);
     for (const { transport } of this.#attached) transport.shutDown(finished);
   }
@@ -224,12 +230,17 @@ export class IoThread implements MailboxHandler {
   #flush(deadline: number): void {
     this.#serial.drain();
     const flushed = (this.#terminal?.flushed ?? true) && this.#channels.flushed;
-    if (flushed || this.#loop.now > deadline) return this.#loop.stop();
+    if (flushed || this.#loop.now > deadline) return this.#end();
     this.#loop.timer(FLUSH_LOOK_MS, { ready: () => this.#flush(deadline) });
   }
 
-  /** Releases everything this thread holds. */
+  #end(): void {
+    this.#loop.defer(this.#ended);
+  }
+
+  /** Releases everything this thread holds for the machine. */
   close(): void {
+    this.#loop[Symbol.dispose](); // before what it watches is closed, and its number given to something else
     for (const { live, kicks } of this.#attached) {
       for (const { fd, event } of kicks) {
         unbindIoEventfd(this.#init.vmFd as FdNumber, event);
@@ -240,6 +251,5 @@ export class IoThread implements MailboxHandler {
     this.#attached.length = 0;
     this.#channels.close();
     this.#terminal?.close();
-    this.#loop[Symbol.dispose]();
   }
 }

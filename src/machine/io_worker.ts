@@ -1,37 +1,118 @@
 /**
- * The I/O thread: owns transports, devices, backends and the terminal, and blocks in its event loop until the
- * machine stops. Everything here runs in callbacks of that loop.
+ * The worker of an I/O thread: the event loop, and the machines whose devices it serves. It leaves the loop when it has
+ * no machine, and when a message waits.
  */
 /// <reference lib="deno.worker" />
+import { EPOLLIN } from "../abi/linux.ts";
 import { ControlBlock, STOPPING } from "../ipc/control_block.ts";
-import { type IoInit, type IoReport, plainError } from "../ipc/messages.ts";
+import { type IoInit, type IoOrder, type IoReport, plainError } from "../ipc/messages.ts";
+import { EpollLoop } from "../loop/epoll_loop.ts";
+import type { EventLoop } from "../loop/event_loop.ts";
+import { OwnedLoop } from "../loop/owned_loop.ts";
+import { Epoll } from "../sys/epoll.ts";
+import { drainEventfd } from "../sys/eventfd.ts";
+import type { FdNumber } from "../sys/fd.ts";
 import { kickThread } from "../sys/thread.ts";
 import { IoThread } from "./io_thread.ts";
 import type { MachinePlan } from "./plan.ts";
 
 declare const self: DedicatedWorkerGlobalScope;
 
-self.onmessage = (event: MessageEvent<IoInit<MachinePlan>>) => {
-  const init = event.data;
-  const report = (message: IoReport) => {
-    self.postMessage(message);
-    if (init.controlThread !== 0) kickThread(init.controlThread); // it may be in the guest
-  };
-  let thread: IoThread | undefined;
-  try {
-    thread = new IoThread(init, report);
-    report({ type: "ready" });
-    thread.run();
-    thread.close();
-    report({ type: "stopped", panic: thread.panic });
-  } catch (error) {
-    // A vCPU may be waiting for an answer, and be the one to hear the report.
-    Atomics.store(new ControlBlock(init.block, init).words, STOPPING, 1);
-    report({ type: "failed", error: plainError(error) });
+let thread: Thread | undefined;
+
+self.onmessage = ({ data }: MessageEvent<IoOrder<MachinePlan>>) => {
+  if (data.type === "begin") thread = new Thread(data);
+  else thread?.attach(data.machine, data.init);
+};
+
+/** The loop, and who is served in it. */
+class Thread {
+  readonly #loop: EpollLoop;
+  readonly #posted: Int32Array;
+  /** Their numbers. */
+  readonly #machines = new Set<number>();
+  /** Messages taken; the first one made this. */
+  #taken = 1;
+
+  constructor(begin: Extract<IoOrder<MachinePlan>, { type: "begin" }>) {
+    const wakeFd = begin.wakeFd as FdNumber;
+    this.#posted = new Int32Array(begin.posted);
+    this.#loop = new EpollLoop(undefined, new Epoll(begin.epollFd as FdNumber));
+    this.#loop.watch(wakeFd, EPOLLIN, {
+      ready: () => {
+        drainEventfd(wakeFd);
+        this.#loop.stop();
+      },
+    });
+  }
+
+  attach(number: number, init: IoInit<MachinePlan>): void {
+    this.#taken++;
+    this.#machines.add(number);
+    new MachineHere(number, init, this.#loop, () => this.#left(number));
+    // A message that was posted meanwhile comes after this one has been served: not from inside the loop.
+    while (this.#machines.size > 0 && Atomics.load(this.#posted, 0) === this.#taken) {
+      this.#loop.run();
+    }
+  }
+
+  #left(number: number): void {
+    // Behind everything this turn still has to do.
+    this.#loop.defer(() => {
+      this.#machines.delete(number);
+      if (this.#machines.size === 0) this.#loop.stop();
+    });
+  }
+}
+
+/** A machine's devices, from `attach` to the report that they are gone. */
+class MachineHere {
+  readonly #number: number;
+  readonly #init: IoInit<MachinePlan>;
+  readonly #loop: OwnedLoop;
+  readonly #left: () => void;
+  #devices: IoThread | undefined;
+
+  constructor(number: number, init: IoInit<MachinePlan>, loop: EventLoop, left: () => void) {
+    this.#number = number;
+    this.#init = init;
+    this.#left = left;
+    this.#loop = new OwnedLoop(loop, (error) => this.#failed(error));
     try {
-      thread?.close();
+      const report = (report: IoReport) => this.#report(report);
+      this.#devices = new IoThread(init, report, this.#loop, () => this.#stopped());
+      report({ type: "ready" });
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #report(report: IoReport): void {
+    self.postMessage({ machine: this.#number, report });
+    if (this.#init.controlThread !== 0) kickThread(this.#init.controlThread); // it may be in the guest
+  }
+
+  #stopped(): void {
+    const panic = this.#devices?.panic;
+    this.#devices?.close();
+    this.#report({ type: "stopped", panic });
+    this.#leave();
+  }
+
+  #failed(error: unknown): void {
+    // A vCPU may be waiting for an answer, and be the one to hear the report.
+    Atomics.store(new ControlBlock(this.#init.block, this.#init).words, STOPPING, 1);
+    try {
+      this.#devices?.close();
     } catch {
       // the first error is the one to report
     }
+    this.#report({ type: "failed", error: plainError(error) });
+    this.#leave();
   }
-};
+
+  #leave(): void {
+    this.#loop[Symbol.dispose](); // also when there was no thread to do it
+    this.#left();
+  }
+}

@@ -4,28 +4,39 @@ import type { VcpuReport } from "../ipc/messages.ts";
 import { RunPage } from "../kvm/run_page.ts";
 import { bytesAt } from "../sys/mmap.ts";
 import { kickThread } from "../sys/thread.ts";
+import { IdleWorkers } from "./idle_workers.ts";
+import { ReportInbox } from "./report_inbox.ts";
 import type { VcpuEvents, VcpuHandle, VcpuSetup } from "./vcpu_handle.ts";
-import { WorkerHandle } from "./worker_handle.ts";
 
 /** Bytes of the run page that a kick needs: `kvm_run` itself. */
 const RUN_PAGE_BYTES = 4096;
 
-/** Its worker loads its modules from the start. */
+/** Those that have left their machines. */
+export const idleVcpuWorkers: IdleWorkers = new IdleWorkers(
+  new URL("./vcpu_worker.ts", import.meta.url),
+  "dinovisor-vcpu",
+);
+
+/** Its worker loads its modules from the start, unless it is one that has served before. */
 export class WorkerVcpu implements VcpuHandle {
   readonly id: number;
-  readonly #worker: WorkerHandle<VcpuReport>;
+  readonly #worker = idleVcpuWorkers.take();
+  readonly #inbox: ReportInbox<VcpuReport>;
   #threadId = 0;
   #runPage: RunPage | undefined;
   #done = false;
+  /** Has said goodbye, and holds nothing of the machine any more. */
+  #hasLeft = false;
 
   /** `parked` is called when it says that it has parked. */
   constructor(id: number, parked: () => void) {
     this.id = id;
-    this.#worker = new WorkerHandle(
-      new URL("./vcpu_worker.ts", import.meta.url),
-      `dinovisor-vcpu${id}`,
-      (report) => report.type === "parked" && parked(),
-    );
+    this.#inbox = new ReportInbox((report) => report.type === "parked" && parked());
+    this.#worker.onmessage = ({ data }: MessageEvent<VcpuReport>) => this.#inbox.receive(data);
+    this.#worker.onerror = (event) => {
+      event.preventDefault(); // or it would end this isolate, too
+      this.#inbox.die({ name: "WorkerError", message: `vCPU ${id}: ${event.message}` });
+    };
   }
 
   get done(): boolean {
@@ -33,23 +44,23 @@ export class WorkerVcpu implements VcpuHandle {
   }
 
   async init(setup: VcpuSetup): Promise<void> {
-    const made = this.#worker.nextOrDeath("ready");
-    this.#worker.post({ ...setup, id: this.id });
+    const made = this.#inbox.nextOrDeath("ready");
+    this.#worker.postMessage({ ...setup, id: this.id });
     const { threadId, runPageAddress } = await made;
     this.#threadId = threadId;
     this.#runPage = new RunPage(bytesAt(runPageAddress, RUN_PAGE_BYTES));
   }
 
   start(state: BootState | undefined, events: VcpuEvents): void {
-    this.#worker.onDeath((error) => {
+    this.#inbox.onDeath((error) => {
       this.#done = true;
       events.died(error);
     });
-    this.#worker.next("exited").then(({ exit, startedAt }) => {
+    this.#inbox.next("exited").then(({ exit, startedAt }) => {
       this.#done = true;
       events.exited(this.id, exit, startedAt);
     });
-    this.#worker.post({ type: "start", state });
+    this.#worker.postMessage({ type: "start", state });
   }
 
   kick(): void {
@@ -59,12 +70,13 @@ export class WorkerVcpu implements VcpuHandle {
   }
 
   async leave(): Promise<void> {
-    const answer = this.#worker.nextOrDeath("left");
-    this.#worker.post({ type: "leave" });
-    await answer.catch(() => {}); // the dead have nothing to say
+    const answer = this.#inbox.nextOrDeath("left");
+    this.#worker.postMessage({ type: "leave" });
+    await answer.then(() => this.#hasLeft = true, () => {}); // the dead have nothing to say
   }
 
   terminate(): void {
-    this.#worker.terminate();
+    if (this.#hasLeft && this.#inbox.dead === undefined) idleVcpuWorkers.giveBack(this.#worker);
+    else this.#worker.terminate();
   }
 }

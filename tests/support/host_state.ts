@@ -32,11 +32,25 @@ export function hostState(pid: number | "self" = "self"): HostState {
   const resident = /^VmRSS:\s*(\d+) kB/m.exec(Deno.readTextFileSync(`${proc}/status`))?.[1];
   return {
     fds: entries(`${proc}/fd`),
-    threads: entries(`${proc}/task`),
+    threads: threadsOf(proc),
     mappings: maps.length - 1,
     runPages: maps.filter((line) => line.includes("anon_inode:kvm-vcpu")).length,
     rssMib: Math.round(Number(resident ?? 0) / 1024),
   };
+}
+
+/** Deno's pool for blocking calls, which grows with every burst of reads and shrinks ten seconds later, left out. */
+function threadsOf(proc: string): number {
+  let count = 0;
+  for (const { name } of Deno.readDirSync(`${proc}/task`)) {
+    try {
+      const comm = Deno.readTextFileSync(`${proc}/task/${name}/comm`);
+      if (!comm.startsWith("tokio-runtime")) count++;
+    } catch {
+      // it ended while we were looking
+    }
+  }
+  return count;
 }
 
 function entries(directory: string): number {
