@@ -18,7 +18,9 @@ const TICK_MS = 10;
 
 export interface HostState {
   readonly fds: number;
+  /** Without Deno's pool for blocking calls, which grows with every burst of reads and shrinks ten seconds later. */
   readonly threads: number;
+  readonly poolThreads: number;
   readonly mappings: number;
   /** Mapped kvm_run pages, one for each vCPU that was not given back. */
   readonly runPages: number;
@@ -32,25 +34,26 @@ export function hostState(pid: number | "self" = "self"): HostState {
   const resident = /^VmRSS:\s*(\d+) kB/m.exec(Deno.readTextFileSync(`${proc}/status`))?.[1];
   return {
     fds: entries(`${proc}/fd`),
-    threads: threadsOf(proc),
+    ...threadsOf(proc),
     mappings: maps.length - 1,
     runPages: maps.filter((line) => line.includes("anon_inode:kvm-vcpu")).length,
     rssMib: Math.round(Number(resident ?? 0) / 1024),
   };
 }
 
-/** Deno's pool for blocking calls, which grows with every burst of reads and shrinks ten seconds later, left out. */
-function threadsOf(proc: string): number {
-  let count = 0;
+function threadsOf(proc: string): Pick<HostState, "threads" | "poolThreads"> {
+  let threads = 0;
+  let poolThreads = 0;
   for (const { name } of Deno.readDirSync(`${proc}/task`)) {
     try {
       const comm = Deno.readTextFileSync(`${proc}/task/${name}/comm`);
-      if (!comm.startsWith("tokio-runtime")) count++;
+      if (comm.startsWith("tokio-runtime")) poolThreads++;
+      else threads++;
     } catch {
       // it ended while we were looking
     }
   }
-  return count;
+  return { threads, poolThreads };
 }
 
 function entries(directory: string): number {
@@ -78,7 +81,7 @@ export function assertNothingLeft(
   assertEquals(after.fds, before.fds, "open descriptors");
   assertLessOrEqual(after.threads, before.threads + threadMargin, "threads");
   assertEquals(after.runPages, before.runPages, "mapped kvm_run pages");
-  const poolGrowth = Math.max(0, after.threads - before.threads) * MAPPINGS_OF_A_THREAD;
+  const poolGrowth = Math.max(0, after.poolThreads - before.poolThreads) * MAPPINGS_OF_A_THREAD;
   assertLessOrEqual(after.mappings, before.mappings + MAPPING_MARGIN + poolGrowth, "mappings");
   assertLessOrEqual(after.rssMib, before.rssMib + RSS_MARGIN_MIB, "resident MiB");
 }
