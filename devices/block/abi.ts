@@ -7,6 +7,7 @@ export const VIRTIO_BLK_F_BLK_SIZE: bigint = 1n << 6n;
 export const VIRTIO_BLK_F_FLUSH: bigint = 1n << 9n;
 export const VIRTIO_BLK_F_TOPOLOGY: bigint = 1n << 10n;
 export const VIRTIO_BLK_F_CONFIG_WCE: bigint = 1n << 11n;
+export const VIRTIO_BLK_F_MQ: bigint = 1n << 12n;
 export const VIRTIO_BLK_F_DISCARD: bigint = 1n << 13n;
 export const VIRTIO_BLK_F_WRITE_ZEROES: bigint = 1n << 14n;
 

@@ -1,5 +1,5 @@
 /**
- * virtio-block (spec 5.2): requests from a queue to a backend and back. Data never passes through here: the
+ * virtio-block (spec 5.2): requests from one or more equal queues to a backend and back. Data never passes through here: the
  * backend gets the addresses of the driver's own buffers. Owned by the I/O thread.
  */
 import { VIRTIO_ID_BLOCK } from "../../src/abi/virtio.ts";
@@ -16,6 +16,7 @@ import {
   VIRTIO_BLK_F_CONFIG_WCE,
   VIRTIO_BLK_F_DISCARD,
   VIRTIO_BLK_F_FLUSH,
+  VIRTIO_BLK_F_MQ,
   VIRTIO_BLK_F_RO,
   VIRTIO_BLK_F_SEG_MAX,
   VIRTIO_BLK_F_TOPOLOGY,
@@ -34,7 +35,8 @@ import {
 import type { BlockBackend, BlockEvents } from "./backend.ts";
 import { MAX_RANGE_SECTORS, MAX_RANGES, type Range, readRanges } from "./ranges.ts";
 
-const QUEUE_SIZE = 256;
+/** Chains of one queue, and so requests of it that can be in flight. */
+export const QUEUE_SIZE = 256;
 /** A request is a header, data and a status: with direct descriptors this much data fits the queue. */
 const SEG_MAX = QUEUE_SIZE - 2;
 const EOPNOTSUPP = 95;
@@ -58,7 +60,7 @@ class Slot {
 
 export class BlockDevice implements VirtioDevice, BlockEvents {
   readonly type = VIRTIO_ID_BLOCK;
-  readonly queueSizes: readonly number[] = [QUEUE_SIZE];
+  readonly queueSizes: readonly number[];
   readonly features: bigint;
   readonly config: ConfigBytes;
   readonly #backend: BlockBackend;
@@ -70,13 +72,17 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
   #negotiated = 0n;
   #quiesced: (() => void) | undefined;
 
-  /** `id` is what GET_ID answers: ASCII, cut at 20 bytes (BLK-11). */
-  constructor(backend: BlockBackend, id: string) {
+  /**
+   * `id` is what GET_ID answers: ASCII, cut at 20 bytes (BLK-11). `queues` > 1 offers MQ: a driver with as many CPUs
+   * has a queue, and its lock, for each (BLK-01).
+   */
+  constructor(backend: BlockBackend, id: string, queues = 1) {
     this.#backend = backend;
+    this.queueSizes = new Array<number>(queues).fill(QUEUE_SIZE);
     new TextEncoder().encodeInto(id, this.#id);
     this.features = VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_FLUSH |
       VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_CONFIG_WCE |
-      (backend.readOnly ? VIRTIO_BLK_F_RO : 0n) |
+      (queues > 1 ? VIRTIO_BLK_F_MQ : 0n) | (backend.readOnly ? VIRTIO_BLK_F_RO : 0n) |
       (backend.canDiscard ? VIRTIO_BLK_F_DISCARD : 0n) |
       (backend.canWriteZeroes ? VIRTIO_BLK_F_WRITE_ZEROES : 0n);
     this.config = new ConfigBytes(
@@ -97,6 +103,7 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
     view.setUint8(at.physical_block_exp, Math.log2(physicalBlockBytes / logicalBlockBytes));
     view.setUint16(at.min_io_size, physicalBlockBytes / logicalBlockBytes, true);
     view.setUint8(at.wce, 1);
+    if (this.queueSizes.length > 1) view.setUint16(at.num_queues, this.queueSizes.length, true);
     if (canDiscard) {
       view.setUint32(at.max_discard_sectors, MAX_RANGE_SECTORS, true);
       view.setUint32(at.max_discard_seg, MAX_RANGES, true);
@@ -239,7 +246,7 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
   #take(queue: Virtqueue, chain: DescriptorChain, stage: Stage): number {
     let tag = this.#freeTags.pop();
     if (tag === undefined) {
-      tag = this.#slots.length; // bounded: the queue has at most `size` chains in flight
+      tag = this.#slots.length; // bounded: a queue has at most `size` chains in flight (HD-76)
       this.#slots.push(new Slot());
     }
     const slot = this.#slot(tag);

@@ -10,6 +10,8 @@ import { UringBackend } from "./uring_backend.ts";
 export interface FileBackendOptions extends DiskFileOptions {
   /** `auto`, the default, is io_uring where the host allows it. */
   readonly engine?: "auto" | "io_uring" | "sync";
+  /** The most operations there can be at once; a power of two or not. */
+  readonly operations?: number;
 }
 
 /** Throws SysError when the file, or the engine asked for, cannot be had. */
@@ -17,7 +19,7 @@ export function openFileBackend(options: FileBackendOptions, loop: EventLoop): B
   const file = new DiskFile(options);
   if (options.engine === "sync") return new SyncBackend(file, options.readOnly);
   try {
-    return new UringBackend(file, options.readOnly, loop);
+    return new UringBackend(file, options.readOnly, loop, options.operations ?? 256);
   } catch (error) {
     if (options.engine !== "io_uring" && error instanceof SysError) {
       return new SyncBackend(file, options.readOnly);

@@ -1,4 +1,4 @@
-/** virtio-block as configuration: `--disk PATH[,ro][,id=ID][,direct]`. */
+/** virtio-block as configuration: `--disk PATH[,ro][,id=ID][,direct][,queues=N]`. */
 import {
   type Claim,
   type DeviceKind,
@@ -8,8 +8,11 @@ import {
   type Problem,
 } from "../../src/virtio/device_kind.ts";
 import { SECTOR_BYTES, VIRTIO_BLK_ID_BYTES } from "./abi.ts";
-import { BlockDevice } from "./device.ts";
+import { BlockDevice, QUEUE_SIZE } from "./device.ts";
 import { openFileBackend } from "./file_backend.ts";
+
+/** As many as a machine may have vCPUs: a driver uses one queue for each at most. */
+const MAX_QUEUES = 32;
 
 /** A disk. */
 export interface BlockConfig {
@@ -25,11 +28,13 @@ export interface BlockConfig {
   readonly id?: string;
   /** How the file is read and written; `auto` is io_uring where the host allows it. */
   readonly engine?: "auto" | "io_uring" | "sync";
+  /** Request queues; 1 by default. More spare a guest with many vCPUs a lock, one for each vCPU at most. */
+  readonly queues?: number;
 }
 
 export const blockKind: DeviceKind<BlockConfig> = {
   kind: "block",
-  syntax: "PATH[,ro][,id=ID][,direct]",
+  syntax: "PATH[,ro][,id=ID][,direct][,queues=N]",
 
   parse(flag: string): BlockConfig {
     const [path = "", ...words] = flag.split(",");
@@ -39,18 +44,24 @@ export const blockKind: DeviceKind<BlockConfig> = {
     let readOnly = false;
     let direct = false;
     let id: string | undefined;
+    let queues: number | undefined;
     for (const word of words) {
       if (word === "ro") readOnly = true;
       else if (word === "direct") direct = true;
       else if (word.startsWith("id=")) id = word.slice(3);
+      else if (/^queues=\d+$/.test(word)) queues = Number(word.slice(7));
       else {
         throw new FlagError(
-          `Cannot read disk "${flag}": "${word}" is not one of ro, direct, id=ID`,
+          `Cannot read disk "${flag}": "${word}" is not one of ro, direct, id=ID, queues=N`,
           "a comma cannot be part of the path: rename the file, or use a link",
         );
       }
     }
-    return { kind: "block", path, readOnly, direct, ...(id === undefined ? {} : { id }) };
+    const optional = {
+      ...(id === undefined ? {} : { id }),
+      ...(queues === undefined ? {} : { queues }),
+    };
+    return { kind: "block", path, readOnly, direct, ...optional };
   },
 
   check(config: BlockConfig, report: (problem: Problem) => void): void {
@@ -61,6 +72,14 @@ export const blockKind: DeviceKind<BlockConfig> = {
       complain(
         "DISK_ID",
         `Cannot use disk id "${id}": it must be 1 to ${VIRTIO_BLK_ID_BYTES} ASCII characters`,
+      );
+    }
+    const { queues = 1 } = config;
+    if (!Number.isInteger(queues) || queues < 1 || queues > MAX_QUEUES) {
+      complain(
+        "DISK_QUEUES",
+        `Cannot give disk "${path}" ${queues} queues: it must be 1 to ${MAX_QUEUES}`,
+        "give it one for each vCPU, or leave queues= out",
       );
     }
     const stat = statOrComplain(path, complain);
@@ -94,10 +113,11 @@ export const blockKind: DeviceKind<BlockConfig> = {
   },
 
   create(config: BlockConfig, host: HostResources): LiveDevice {
-    const backend = openFileBackend(config, host.loop);
+    const { queues = 1 } = config;
+    const backend = openFileBackend({ ...config, operations: queues * QUEUE_SIZE }, host.loop);
     const name = config.id ?? config.path.slice(config.path.lastIndexOf("/") + 1);
     return {
-      device: new BlockDevice(backend, name.replace(/[^\x20-\x7e]/g, "?")),
+      device: new BlockDevice(backend, name.replace(/[^\x20-\x7e]/g, "?"), queues),
       close: () => backend.close(),
     };
   },

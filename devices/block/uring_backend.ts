@@ -20,8 +20,6 @@ import type { IovecList } from "../../src/virtio/iovec_list.ts";
 import type { BlockBackend, BlockEvents } from "./backend.ts";
 import { DiskBackend, EOPNOTSUPP, PUNCH, zeroingModes } from "./disk_backend.ts";
 
-/** One operation per tag, and a device has at most this many tags (its queue's size). */
-const RING_ENTRIES = 256;
 /** When the kernel is short of memory for requests: try again after this long. */
 const RETRY_MS = 1;
 
@@ -42,10 +40,13 @@ export class UringBackend extends DiskBackend implements BlockBackend, Watcher, 
   #events: BlockEvents | undefined;
   #retry: Watch | undefined;
 
-  /** Takes over `file`. Throws SysError where io_uring is not available. */
-  constructor(file: DiskFile, readOnly: boolean, loop: EventLoop) {
+  /**
+   * Takes over `file`. `operations`: the most there can be at once, one for each of the device's tags; all of them
+   * find room in the ring even when the kernel takes none. Throws SysError where io_uring is not available.
+   */
+  constructor(file: DiskFile, readOnly: boolean, loop: EventLoop, operations: number) {
     super(file, readOnly);
-    this.#ring = new IoUring(RING_ENTRIES);
+    this.#ring = new IoUring(operations);
     this.#loop = loop;
     try {
       this.#watch = loop.watch(this.#ring.fd, EPOLLIN, this);

@@ -64,7 +64,7 @@ export interface LiveDevice {
 /** One kind of device; `C` is its configuration: plain data. */
 export interface DeviceKind<C extends { readonly kind: string }> {
   readonly kind: C["kind"];
-  /** What `--help` shows of the flag's value: `PATH[,ro][,id=ID][,direct]`. */
+  /** What `--help` shows of the flag's value: `PATH[,ro][,id=ID]…`. */
   readonly syntax: string;
   /** Reads a flag's value. Throws FlagError. */
   parse(flag: string): C;

@@ -1,4 +1,5 @@
 /** The configuration space of a block device (BLK-01 to BLK-07, BLK-23, BLK-39). */
+import { VIRTIO_BLK_F_MQ } from "../../devices/block/abi.ts";
 import { assertEquals } from "../../src/std/assert.ts";
 import { BlockStand, type BlockStandSetup } from "../support/block_stand.ts";
 import { MMIO } from "../support/mmio_driver.ts";
@@ -33,6 +34,12 @@ function read({ driver }: BlockStand, offset: number, size: 1 | 2 | 4 = 4): numb
 block("BLK-01 there is one queue", ({ driver }) => {
   assertEquals(driver.existingQueues(), [0]);
 });
+
+block("BLK-01, BLK-03 with MQ there are as many as num_queues says", (stand) => {
+  assertEquals(stand.driver.existingQueues(), [0, 1, 2]);
+  assertEquals(stand.driver.offered() & VIRTIO_BLK_F_MQ, VIRTIO_BLK_F_MQ);
+  assertEquals(read(stand, AT.numQueues, 2), 3);
+}, { queues: 3 });
 
 block("BLK-02 capacity is in 512-byte sectors, whatever the block size", (stand) => {
   assertEquals([read(stand, AT.capacityLow), read(stand, AT.capacityHigh)], [64, 0]);

@@ -220,3 +220,44 @@ block("HD-29 a header changed while the disk works makes no difference", (stand)
   assertEquals(stand.queue.poll().map(({ length }) => length), [513]);
   assertEquals(stand.disk.log, ["read 1536+512"]);
 });
+
+block(
+  "BLK-41 every queue leads to the same disk, and a flush on one covers writes of all",
+  (stand) => {
+    const { driver } = stand;
+    for (let i = 0; i < 3; i++) driver.call(driver.queue(i), blockWrite(1 + i, DATA));
+    assert(![1, 2, 3].some((sector) => isDurable(stand, sector)));
+    driver.call(driver.queue(2), blockCommand(FLUSH));
+    assert([1, 2, 3].every((sector) => isDurable(stand, sector)));
+    const answer = driver.call(driver.queue(0), blockRead(3, 512));
+    assertEquals(answer.response.slice(0, 512), DATA);
+  },
+  { queues: 3 },
+);
+
+block("HD-76 all queues full at once stay apart, and a reset waits for all of it", (stand) => {
+  const { driver, disk } = stand;
+  disk.holding = true;
+  const each = 64 / 3 | 0; // three descriptors a read
+  for (let i = 0; i < 3; i++) {
+    const queue = driver.queue(i);
+    for (let n = 0; n < each; n++) {
+      driver.submit(queue, driver.prepare(blockRead(n, 512)));
+      stand.loop.turn();
+    }
+  }
+  assertEquals(disk.inFlight, 3 * each);
+  const reset = driver.transport.writeStatus(0);
+  stand.loop.settle();
+  assert(!reset.answered);
+  disk.release();
+  stand.loop.settle();
+  assertEquals([reset.answered, disk.inFlight], [true, 0]);
+}, { queues: 3 });
+
+block("BLK-41 a queue that stops leaves the others at work", (stand) => {
+  const { driver } = stand;
+  assert(driver.transport.disableQueue(0).answered);
+  const answer = driver.call(driver.queue(1), blockRead(3, 512));
+  assertEquals(blockStatus(answer), OK);
+}, { queues: 2 });

@@ -4,6 +4,7 @@ import {
   VIRTIO_BLK_F_CONFIG_WCE,
   VIRTIO_BLK_F_DISCARD,
   VIRTIO_BLK_F_FLUSH,
+  VIRTIO_BLK_F_MQ,
   VIRTIO_BLK_F_RO,
   VIRTIO_BLK_F_SEG_MAX,
   VIRTIO_BLK_F_TOPOLOGY,
@@ -52,6 +53,18 @@ export const DEVICES: readonly DeviceRow[] = [
     knownFeatures: VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_RO | VIRTIO_BLK_F_BLK_SIZE |
       VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_CONFIG_WCE |
       VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES,
+    configBytes: 60,
+    writableConfig: [WRITEBACK],
+    changesConfig: false,
+    answers: true,
+    holdsMany: true,
+  },
+  {
+    name: "block with four queues",
+    make: (ram) => blockSpecimen(ram, 4),
+    knownFeatures: VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_RO | VIRTIO_BLK_F_BLK_SIZE |
+      VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_CONFIG_WCE |
+      VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES | VIRTIO_BLK_F_MQ,
     configBytes: 60,
     writableConfig: [WRITEBACK],
     changesConfig: false,
@@ -109,11 +122,12 @@ function echoRequest(bytes: Uint8Array): Request {
   };
 }
 
-function blockSpecimen(ram: GuestRam): Specimen {
+/** Honest requests go to the last queue. */
+function blockSpecimen(ram: GuestRam, queues = 1): Specimen {
   const disk = new FakeDisk(ram);
   return {
-    device: new BlockDevice(disk, "conformance"),
-    queue: 0,
+    device: new BlockDevice(disk, "conformance", queues),
+    queue: queues - 1,
     request: (seed) =>
       blockReadRequest(seed % disk.sectors, sectorsOf(disk, seed % disk.sectors, 1)),
     stall: () => {

@@ -124,9 +124,15 @@ const MISTAKES: readonly Mistake[] = [
     errors: [/\[DISK_ID\]$/],
   },
   {
+    name: "a disk with more queues than there can be processors",
+    args: (directory) => ["--disk", `${directory.empty("disk.img", MIB)},queues=33`],
+    errors: [/33 queues: it must be 1 to 32 \[DISK_QUEUES\]$/],
+    hint: /leave queues= out/,
+  },
+  {
     name: "a disk with a word we do not know",
     args: (directory) => ["--disk", `${directory.empty("disk.img", MIB)},readonly`],
-    errors: [/"readonly" is not one of ro, direct, id=ID \[DISK_INVALID\]$/],
+    errors: [/"readonly" is not one of ro, direct, id=ID, queues=N \[DISK_INVALID\]$/],
   },
   {
     name: "the same disk twice, writable",

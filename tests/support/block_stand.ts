@@ -19,6 +19,7 @@ import {
 /** What a block device is made of, and what its driver accepts. */
 export interface BlockStandSetup extends FakeDiskSetup {
   readonly id?: string;
+  readonly queues?: number;
   /** Features the driver leaves out. */
   readonly without?: bigint;
 }
@@ -39,7 +40,7 @@ export class BlockStand {
 
   constructor(kind: TransportKind, setup: BlockStandSetup = {}) {
     this.disk = new FakeDisk(this.ram, setup);
-    const device = new BlockDevice(this.disk, setup.id ?? "serial");
+    const device = new BlockDevice(this.disk, setup.id ?? "serial", setup.queues);
     this.driver = new MockDriver(kind.attach(device, this), this.ram, this.loop);
     this.bringUp({ features: this.driver.offered() & ~(setup.without ?? 0n) });
   }
