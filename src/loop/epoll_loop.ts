@@ -136,7 +136,7 @@ export class EpollLoop implements EventLoop, Disposable {
   }
 
   #turn(): void {
-    if (this.#polled.isEmpty) this.#serveFiles(this.#timeout());
+    if (this.#polled.size === 0) this.#serveFiles(this.#timeout());
     else this.#pollOrSleep(this.#timeout());
     if (this.#alwaysReady.length > 0) this.#serveAlwaysReady();
     if (this.#timers.length > 0) this.#serveTimers();

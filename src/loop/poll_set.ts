@@ -25,8 +25,9 @@ export class PollSet {
   /** Replaced, never changed: work of one source may add and remove others while a pass is under way. */
   #sources: readonly Polled[] = [];
 
-  get isEmpty(): boolean {
-    return this.#sources.length === 0;
+  /** How many sources there are. */
+  get size(): number {
+    return this.#sources.length;
   }
 
   add(source: PollSource): Watch {

@@ -64,6 +64,11 @@ export class ManualLoop implements EventLoop {
     return this.#polled.add(source);
   }
 
+  /** Poll sources there are. */
+  get pollSources(): number {
+    return this.#polled.size;
+  }
+
   /** What the real loop does before it sleeps: one look at every poll source. Whether there was work. */
   look(): boolean {
     return this.#polled.serve();

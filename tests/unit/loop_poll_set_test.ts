@@ -45,7 +45,7 @@ Deno.test("a pass does one piece of each source's work, however much one has", (
 
 Deno.test("a pass over sources without work finds none", () => {
   assertEquals(setOf(new Source([], "a"), new Source([], "b")).serve(), false);
-  assertEquals(new PollSet().isEmpty, true);
+  assertEquals(new PollSet().size, 0);
 });
 
 Deno.test("a source removed by another in the same pass is not touched any more", () => {

@@ -118,6 +118,7 @@ for (const { what, end } of ENDS) {
     assertEquals(bench.loop.look(), false);
     bench.loop.turn();
     assertEquals(bench.device.notified, []);
+    assert(bench.loop.pollSources <= (what === "shut down" ? 2 : 1));
     assert(bench.ram.read(queue.placement.used, 6 + 8 * 8).every((byte) => byte === 0xaa));
   });
 }
@@ -146,5 +147,5 @@ Deno.test("a queue set up again after a reset is looked at once, not twice", () 
   bench.device.notified.length = 0;
   publishQuietly(bench, queue);
   bench.loop.look();
-  assertEquals(bench.device.notified, [0]);
+  assertEquals([bench.device.notified, bench.loop.pollSources], [[0], 2]);
 });
