@@ -14,7 +14,8 @@ export interface Guest {
   /** Without device words. */
   readonly cmdline: string;
   readonly memoryMib: number;
-  readonly disk?: BenchDisk;
+  readonly disks?: readonly BenchDisk[];
+  readonly vcpus?: number;
 }
 
 /** How one monitor is started for a guest. */
@@ -23,24 +24,44 @@ export interface Monitor {
   command(guest: Guest): string[];
 }
 
+let program: readonly string[] | undefined;
+
+/** Measure this program from now on, not `deno run -A main.ts`. */
+export function measureProgram(path: string): void {
+  program = [path];
+}
+
+function diskFlags({ path, direct, readOnly }: BenchDisk): string[] {
+  return ["--disk", `${path}${direct ? ",direct" : ""}${readOnly ? ",ro" : ""}`];
+}
+
 /** Ours. `flags` are added. */
 export function dinovisor(name = "dinovisor", flags: readonly string[] = []): Monitor {
   return {
     name,
-    command({ kernel, cmdline, memoryMib, disk }) {
-      const words = disk === undefined
-        ? []
-        : ["--disk", `${disk.path}${disk.direct ? ",direct" : ""}${disk.readOnly ? ",ro" : ""}`];
-      return commandLine([
-        ...["run", "-k", kernel, "-m", `${memoryMib}`, "--cmdline-only", cmdline],
-        ...words,
+    command({ kernel, cmdline, memoryMib, disks = [], vcpus = 1 }) {
+      const words = [
+        ...["run", "-k", kernel, "-m", `${memoryMib}`, "-c", `${vcpus}`, "--cmdline-only", cmdline],
+        ...disks.flatMap(diskFlags),
         ...flags,
-      ]);
+      ];
+      return program === undefined ? commandLine(words) : [...program, ...words];
     },
   };
 }
 
 const QEMU = "qemu-system-x86_64";
+
+/** Each disk has a thread of its own. */
+function qemuDisk(disk: BenchDisk, i: number, aio: string): string[] {
+  const cache = disk.direct ? "none" : "writeback";
+  return [
+    ...["-object", `iothread,id=io${i}`, "-drive"],
+    `if=none,id=d${i},format=raw,cache=${cache},aio=${aio},file=${disk.path}` +
+    (disk.readOnly ? ",readonly=on" : ""),
+    ...["-device", `virtio-blk-device,drive=d${i},iothread=io${i}`],
+  ];
+}
 
 /** QEMU's smallest machine, with the disk on a thread of its own. */
 export function qemu(
@@ -50,21 +71,14 @@ export function qemu(
 ): Monitor {
   return {
     name,
-    command({ kernel, cmdline, memoryMib, disk }) {
-      const cache = disk?.direct ? "none" : "writeback";
-      const drive = disk === undefined ? [] : [
-        ...["-object", "iothread,id=io"],
-        "-drive",
-        `if=none,id=d0,format=raw,cache=${cache},aio=${aio},file=${disk.path}` +
-        (disk.readOnly ? ",readonly=on" : ""),
-        ...["-device", "virtio-blk-device,drive=d0,iothread=io"],
-      ];
+    command({ kernel, cmdline, memoryMib, disks = [], vcpus = 1 }) {
+      const drives = disks.flatMap((disk, i) => qemuDisk(disk, i, aio));
       return [
         ...[QEMU, "-M", "microvm,acpi=off,rtc=off", "-accel", "kvm", "-m", `${memoryMib}`],
         ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
         ...["-global", "virtio-mmio.force-legacy=false"],
         ...["-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-serial", serial],
-        ...["-kernel", kernel, "-append", cmdline, ...drive],
+        ...["-smp", `${vcpus}`, "-kernel", kernel, "-append", cmdline, ...drives],
       ];
     },
   };

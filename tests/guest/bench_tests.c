@@ -8,7 +8,10 @@
 
 #define DEFAULT_OPS 10000
 
-static struct block disk;
+#define DISKS_MAX 4
+
+static struct block disks[DISKS_MAX];
+static unsigned disk_count;
 
 struct load {
   bool random, write;
@@ -42,36 +45,53 @@ static struct load load_of_cmdline(void) {
   return load;
 }
 
-static void start_request(struct load *load, uint16_t slot) {
+static void start_request(struct load *load, struct block *disk, uint16_t slot) {
   uint64_t block = load->random ? next_random(&load->random_state) : load->started;
   uint64_t sector = block % load->blocks * (load->block_size / SECTOR);
-  block_submit(&disk, slot, load->write ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN, sector, load->block_size);
+  block_submit(disk, slot, load->write ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN, sector, load->block_size);
   load->started++;
 }
 
-/* Takes everything that is finished, refills, and notifies once. Returns how many finished. */
-static uint64_t serve_completions(struct load *load) {
+/* Takes what one disk has finished, refills, and notifies once. Returns how many finished; does not wait. */
+static uint64_t serve_completions(struct load *load, struct block *disk) {
   uint64_t done = 0;
-  uint16_t slot = virtq_wait(&disk.queue);
-  do {
-    if (disk.slots[slot].status != VIRTIO_BLK_S_OK) die("a request of the benchmark failed");
-    done++;
-    if (load->started < load->ops) start_request(load, slot);
-  } while ((slot = virtq_take(&disk.queue)) != NO_TOKEN);
-  virtq_kick(&disk.queue);
+  for (uint16_t slot; (slot = virtq_take(&disk->queue)) != NO_TOKEN; done++) {
+    if (disk->slots[slot].status != VIRTIO_BLK_S_OK) die("a request of the benchmark failed");
+    if (load->started < load->ops) start_request(load, disk, slot);
+  }
+  if (done) virtq_kick(&disk->queue);
   return done;
+}
+
+/* `disks=`: so many, each with `qd=` requests in flight; the load goes to all of them. */
+static void open_disks(struct load *load, unsigned depth) {
+  disk_count = (unsigned)cmdline_number("disks", 1);
+  if (disk_count == 0 || disk_count > DISKS_MAX) die("disks= must be 1..4");
+  load->blocks = ~0ull;
+  for (unsigned i = 0; i < disk_count; i++) {
+    block_open_nth(&disks[i], i + (unsigned)cmdline_number("disk", 0), depth, load->block_size);
+    uint64_t blocks = disks[i].capacity / (load->block_size / SECTOR);
+    if (blocks < load->blocks) load->blocks = blocks;
+  }
+  if (load->blocks == 0) die("the disk is smaller than bs=");
 }
 
 uint8_t test_blk_bench(void) {
   struct load load = load_of_cmdline();
   unsigned depth = (unsigned)cmdline_number("qd", 1);
-  block_open(&disk, depth, load.block_size);
-  load.blocks = disk.capacity / (load.block_size / SECTOR);
-  if (load.blocks == 0) die("the disk is smaller than bs=");
+  open_disks(&load, depth);
   uint64_t begin = cycles();
-  for (uint16_t slot = 0; slot < depth && load.started < load.ops; slot++) start_request(&load, slot);
-  virtq_kick(&disk.queue);
-  for (uint64_t done = 0; done < load.ops;) done += serve_completions(&load);
+  for (unsigned i = 0; i < disk_count; i++) {
+    for (uint16_t slot = 0; slot < depth && load.started < load.ops; slot++) {
+      start_request(&load, &disks[i], slot);
+    }
+    virtq_kick(&disks[i].queue);
+  }
+  for (uint64_t done = 0; done < load.ops;) {
+    uint64_t before = done;
+    for (unsigned i = 0; i < disk_count; i++) done += serve_completions(&load, &disks[i]);
+    if (done == before) cpu_relax();
+  }
   uint64_t end = cycles();
   print_result(load.ops, load.ops * load.block_size, end - begin);
   return 0;
@@ -103,7 +123,17 @@ static void run_loop(void (*loop)(uint64_t)) {
   print_result(count, 0, bench_cycles);
 }
 
+/* `at=`: a register of a monitor that has no virtio devices, like the C loop the benchmarks compare with. */
+static bool register_is_given(void) {
+  bench_register = cmdline_number("at", 0);
+  return bench_register != 0;
+}
+
 uint8_t test_mmio_bench(void) {
+  if (register_is_given()) {
+    run_loop(read_loop);
+    return 0;
+  }
   struct virtio_device *device = virtio_find(0, (unsigned)cmdline_number("device", 0));
   bench_register = device->base + cmdline_number("reg", MMIO_MAGIC);
   run_loop(read_loop);
@@ -113,6 +143,10 @@ uint8_t test_mmio_bench(void) {
 /* Queue 0 stays empty: what is measured is the way of the notification. */
 uint8_t test_kick_bench(void) {
   static struct virtqueue queue;
+  if (register_is_given()) {
+    run_loop(kick_loop);
+    return 0;
+  }
   struct virtio_device *device = virtio_find(0, (unsigned)cmdline_number("device", 0));
   virtio_negotiate(device, 0);
   if (!virtio_queue(device, &queue, 0)) die("the device has no queue 0");

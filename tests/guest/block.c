@@ -13,8 +13,12 @@
    VIRTIO_BLK_F_CONFIG_WCE | VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES)
 
 void block_open(struct block *disk, unsigned slots, uint32_t buffer) {
+  block_open_nth(disk, (unsigned)cmdline_number("disk", 0), slots, buffer);
+}
+
+void block_open_nth(struct block *disk, unsigned n, unsigned slots, uint32_t buffer) {
   if (slots == 0 || slots > BLOCK_SLOTS) die("qd= must be 1 to 128");
-  disk->device = virtio_find(VIRTIO_ID_BLOCK, (unsigned)cmdline_number("disk", 0));
+  disk->device = virtio_find(VIRTIO_ID_BLOCK, n);
   virtio_negotiate(disk->device, WANTED);
   if (!virtio_queue(disk->device, &disk->queue, 0)) die("the disk has no queue");
   virtio_driver_ok(disk->device);

@@ -55,6 +55,9 @@ struct block {
 /* Brings up the disk that `disk=` names, with `buffer` bytes for each of `slots` requests. */
 void block_open(struct block *disk, unsigned slots, uint32_t buffer);
 
+/* The same for the n-th disk. */
+void block_open_nth(struct block *disk, unsigned n, unsigned slots, uint32_t buffer);
+
 /* Queues a request on a slot; the device sees it at the next virtq_kick. */
 void block_submit(struct block *disk, uint16_t slot, uint32_t type, uint64_t sector, uint32_t length);
 

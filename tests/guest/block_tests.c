@@ -197,7 +197,13 @@ uint8_t test_blk_irq(void) {
   disk.queue.want_interrupts = true;
   block_request(&disk, VIRTIO_BLK_T_IN, 0, SECTOR);
   virtio_acknowledge(disk.device, INTERRUPT_USED);
-  ring0_call(read_by_interrupt, cmdline_number("count", 10));
-  print_field("interrupts", block_interrupts);
+  uint64_t count = cmdline_number("count", 10), begin = cycles();
+  ring0_call(read_by_interrupt, count);
+  uint64_t end = cycles();
+  if (cmdline_flag("timed")) {
+    print_result(block_interrupts, 0, end - begin);
+  } else {
+    print_field("interrupts", block_interrupts);
+  }
   return 0;
 }

@@ -8,7 +8,9 @@
 #include "ring0.h"
 #include "virtio.h"
 
+/* `say`: a line before the end, for who measures the guest's first sign of life from outside. */
 static uint8_t test_idle(void) {
+  if (cmdline_flag("say")) print("!\n");
   return (uint8_t)cmdline_number("status", 0);
 }
 

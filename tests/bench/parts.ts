@@ -1,0 +1,23 @@
+/** The parts of `deno task bench`, in the order they run. A new subject is a file in `parts/` and one line here. */
+import type { Part } from "./setting.ts";
+import { cpuRows } from "./parts/cpu.ts";
+import { diskRows } from "./parts/disk.ts";
+import { exitRows } from "./parts/exits.ts";
+import { growthRows } from "./parts/growth.ts";
+import { interruptRows } from "./parts/interrupts.ts";
+import { linuxRows } from "./parts/linux.ts";
+import { memoryRows } from "./parts/memory.ts";
+import { startRows } from "./parts/start.ts";
+import { warmRows } from "./parts/warm.ts";
+
+export const PARTS: Readonly<Record<string, Part>> = {
+  start: startRows,
+  warm: warmRows,
+  memory: memoryRows,
+  exits: exitRows,
+  interrupts: interruptRows,
+  disk: diskRows,
+  cpu: cpuRows,
+  growth: growthRows,
+  linux: linuxRows,
+};

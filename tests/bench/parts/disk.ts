@@ -1,0 +1,93 @@
+/** virtio-blk: random and sequential, in memory and on storage, through the page cache and past it. */
+import { type BenchDisk, dinovisor, type Monitor, qemu } from "../monitors.ts";
+import { type GuestResult, guestRow, MIB, type Setting, tinyGuest } from "../setting.ts";
+import type { Row, RowHead, Step, Target } from "../table.ts";
+import { directRefusal, DiskDirectory } from "../../support/disk_image.ts";
+
+const DISK_MIB = 512;
+const ROUNDS = 3;
+
+const LOADS = [
+  ...([["randread", 20_000, 100_000, 100_000], ["randwrite", 10_000, 50_000, 50_000]] as const)
+    .flatMap(([mode, ...ops]) =>
+      [1, 8, 32].map((depth, i) => ({ mode, depth, size: "4K", ops: ops[i] ?? 0, unit: "IOPS" }))
+    ),
+  { mode: "seqread", depth: 8, size: "128K", ops: 12_000, unit: "MiB/s" },
+  { mode: "seqwrite", depth: 8, size: "128K", ops: 6_000, unit: "MiB/s" },
+];
+type Load = typeof LOADS[number];
+
+interface Place {
+  readonly name: string;
+  readonly disk: BenchDisk;
+  readonly others: readonly Monitor[];
+  /** Of the work, where everything is slower. */
+  readonly share: number;
+}
+
+export async function diskRows(setting: Setting): Promise<Row[]> {
+  using memory = new DiskDirectory("fast");
+  using storage = new DiskDirectory();
+  const rows: Row[] = [];
+  for (const place of places(memory, storage)) {
+    using file = Deno.openSync(place.disk.path);
+    file.syncDataSync(); // or the first to read past the cache waits for all of it to be written
+    for (const load of LOADS) rows.push(await loadRow(setting, place, load));
+  }
+  return rows;
+}
+
+function places(memory: DiskDirectory, storage: DiskDirectory): Place[] {
+  const native = (cached: boolean) => cached ? [] : [qemu("native", "stdio", "QEMU native")];
+  const uring = qemu("io_uring", "stdio", "QEMU io_uring");
+  const path = memory.random("disk.img", DISK_MIB * MIB, 1);
+  const found: Place[] = [
+    { name: "tmpfs", disk: { path, direct: false }, others: [uring], share: 1 },
+  ];
+  const stored = storage.random("disk.img", DISK_MIB * MIB, 2);
+  found.push({
+    name: "disk, cached",
+    disk: { path: stored, direct: false },
+    others: [uring],
+    share: 0.5,
+  });
+  const refusal = directRefusal();
+  if (refusal === undefined) {
+    const others = [...native(false), uring];
+    found.push({
+      name: "disk, O_DIRECT",
+      disk: { path: stored, direct: true },
+      others,
+      share: 0.15,
+    });
+  } else console.error(`disk with O_DIRECT left out: ${refusal}`);
+  return found;
+}
+
+function loadRow(setting: Setting, place: Place, load: Load): Promise<Row> {
+  const ops = Math.ceil(setting.amount(load.ops) * place.share);
+  const words = `test=blk-bench mode=${load.mode} bs=${load.size} qd=${load.depth} ops=${ops}`;
+  const guest = tinyGuest(setting.tiny, words, [place.disk]);
+  const monitors = [dinovisor(), ...(setting.hasQemu ? place.others : [])];
+  const columns = monitors.map((monitor) => [monitor.name, monitor.command(guest)] as const);
+  const isRate = load.unit === "IOPS";
+  const figure = (result: GuestResult, seconds: number) =>
+    isRate ? result.ops / seconds : result.bytes / MIB / seconds;
+  return guestRow(setting, headOf(place, load), ROUNDS, columns, figure);
+}
+
+function headOf(place: Place, load: Load): RowHead {
+  const step: Step = { series: `${load.mode}, ${place.name}`, axis: "queue depth", x: load.depth };
+  return {
+    name: `${load.mode} ${load.size} QD${load.depth}, ${place.name}`,
+    unit: load.unit,
+    better: "more",
+    targets: targetsOf(load),
+    ...(load.unit === "IOPS" ? { step } : {}),
+  };
+}
+
+function targetsOf({ depth, unit }: Load): Target[] {
+  if (unit === "IOPS" && depth === 32) return [{ against: "QEMU", atLeast: 1.2 }];
+  return unit === "IOPS" && depth === 8 ? [] : [{ against: "QEMU", atLeast: 1 }];
+}

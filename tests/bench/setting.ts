@@ -1,0 +1,93 @@
+/** What every part of the benchmarks is given, and what they share: guests, both monitors, the guest's result line. */
+import { type BenchDisk, dinovisor, type Guest, type Monitor, qemu, runOnce } from "./monitors.ts";
+import { median, type Row, type RowHead, type Sampler, takeTurns } from "./table.ts";
+import { DiskDirectory } from "../support/disk_image.ts";
+
+export const MIB = 2 ** 20;
+const TINY_MIB = 64;
+
+/** One subject: returns its rows. */
+export type Part = (setting: Setting) => Promise<Row[]>;
+
+export interface Setting {
+  /** The path of the tiny guest. */
+  readonly tiny: string;
+  readonly hasQemu: boolean;
+  readonly quick: boolean;
+  /** Of the time-stamp counter. */
+  readonly cyclesPerSecond: number;
+  /** How often something is measured that a full run measures `full` times. */
+  rounds(full: number): number;
+  /** How much of something is done in one sample where a full run does `full`. */
+  amount(full: number): number;
+}
+
+export function newSetting(facts: Omit<Setting, "rounds" | "amount">): Setting {
+  return {
+    ...facts,
+    rounds: (full) => facts.quick ? Math.max(1, Math.ceil(full / 5)) : full,
+    amount: (full) => facts.quick ? Math.ceil(full / 10) : full,
+  };
+}
+
+/** A machine with the tiny guest. */
+export function tinyGuest(
+  tiny: string,
+  cmdline: string,
+  disks: readonly BenchDisk[] = [],
+  vcpus = 1,
+): Guest {
+  return { kernel: tiny, cmdline, memoryMib: TINY_MIB, disks, vcpus };
+}
+
+/** Ours and, where it is installed, QEMU. */
+export function bothMonitors({ hasQemu }: Setting): Monitor[] {
+  return [dinovisor(), ...(hasQemu ? [qemu()] : [])];
+}
+
+/** What the guest's result line says. */
+export interface GuestResult {
+  readonly ops: number;
+  readonly bytes: number;
+  readonly cycles: number;
+}
+
+/** Runs `command` to its end and reads the guest's result line. */
+export async function guestResult(command: readonly string[]): Promise<GuestResult> {
+  const { stdout } = await runOnce(command);
+  const line = stdout.split("\n").find((text) => text.startsWith("{"));
+  if (line === undefined) throw new Error(`no result from ${command.join(" ")}: ${stdout}`);
+  return JSON.parse(line);
+}
+
+/** A row of what the guest measured itself, `figure` made of it, for every monitor. */
+export function guestRow(
+  setting: Setting,
+  head: RowHead,
+  rounds: number,
+  columns: readonly (readonly [name: string, command: readonly string[]])[],
+  figure: (result: GuestResult, seconds: number) => number,
+): Promise<Row> {
+  const samplers = columns.map(([name, command]): Sampler => [name, async () => {
+    const result = await guestResult(command);
+    return figure(result, result.cycles / setting.cyclesPerSecond);
+  }]);
+  return takeTurns(head, setting.rounds(rounds), samplers);
+}
+
+/** Cycles of a guest that does exits for a while, over the time this takes beyond a run that does none. */
+export async function calibrate(tiny: string): Promise<number> {
+  using directory = new DiskDirectory("fast");
+  const disk = { path: directory.empty("disk.img", MIB), direct: false };
+  const timed = async (count: number) => {
+    const words = `test=mmio-bench reg=0x60 count=${count}`;
+    const { ms, stdout } = await runOnce(dinovisor().command(tinyGuest(tiny, words, [disk])));
+    return { ms, cycles: (JSON.parse(stdout) as GuestResult).cycles };
+  };
+  const samples: number[] = [];
+  for (let i = 0; i < 3; i++) {
+    const [few, many] = [await timed(1), await timed(20_000)];
+    samples.push((many.cycles - few.cycles) / (many.ms - few.ms) * 1000);
+  }
+  return median(samples);
+}
