@@ -12,6 +12,7 @@ const RANGE = Math.log(4);
 const CHART_WIDTH = 290;
 const CHART_HEIGHT = 240;
 const CHARTS_IN_ROW = 3;
+const LEGEND_STEP = 104;
 
 /** Custom properties are not known to every renderer, so colours are classes with a rule each. */
 const STYLE = `
@@ -118,9 +119,11 @@ function chart(title: string, rows: readonly Row[], left: number, top: number): 
   const [bottom, height, first] = [top + 196, 140, left + 62];
   const gap = (CHART_WIDTH - 90) / Math.max(1, rows.length - 1);
   const y = (v: number) => bottom - v / highest * height;
+  const [head] = rows;
+  const subtitle = `${head?.unit} by ${head?.step?.axis}, ${head?.better} is better`;
   const out = [
     text(left, top + 16, title),
-    text(left, top + 32, `${rows[0]?.unit ?? ""}, ${rows[0]?.better ?? ""} is better`, "small"),
+    text(left, top + 32, subtitle, "small"),
     ...[0, 0.5, 1].map((share) =>
       `<line class="${share === 0 ? "axis" : "grid"}" x1="${first - 8}" x2="${
         left + CHART_WIDTH
@@ -137,7 +140,6 @@ function chart(title: string, rows: readonly Row[], left: number, top: number): 
     ...rows.map((row, i) =>
       text(first + i * gap, bottom + 16, `${row.step?.x}`, "small", "middle")
     ),
-    text(left + CHART_WIDTH, bottom + 32, rows[0]?.step?.axis ?? "", "small", "end"),
   ];
   columns.slice(0, 3).forEach((column, c) => {
     const points = rows.map((row, i) => [first + i * gap, y(value(row, column))] as const)
@@ -147,8 +149,10 @@ function chart(title: string, rows: readonly Row[], left: number, top: number): 
         points.map((p) => p.join(",")).join(" ")
       }"/>`,
       ...points.map(([px, py]) => `<circle class="p${c}" cx="${px}" cy="${py}" r="3"/>`),
-      `<rect class="p${c}" x="${first - 8 + c * 90}" y="${bottom + 24}" width="10" height="10"/>`,
-      text(first + 6 + c * 90, bottom + 33, column, "small"),
+      `<rect class="p${c}" x="${left + c * LEGEND_STEP}" y="${
+        bottom + 24
+      }" width="10" height="10"/>`,
+      text(left + 14 + c * LEGEND_STEP, bottom + 33, column, "small"),
     );
   });
   return out.join("\n");
