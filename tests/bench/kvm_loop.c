@@ -4,6 +4,7 @@
  * `parts/exits.ts` measures the monitor against.
  *
  *     kvm_loop GUEST.ELF MIB CMDLINE [IOEVENTFD-ADDRESS]
+ *     kvm_loop                                  prints how fast a guest's time-stamp counter runs, in kHz
  */
 #include <elf.h>
 #include <err.h>
@@ -136,7 +137,17 @@ static void serve_port(struct kvm_run *run) {
   }
 }
 
+static int print_tsc_khz(void) {
+  int kvm = check(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
+  int vm = check(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
+  check(ioctl(vm, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
+  int vcpu = check(ioctl(vm, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
+  printf("%d\n", check(ioctl(vcpu, KVM_GET_TSC_KHZ, 0), "KVM_GET_TSC_KHZ"));
+  return 0;
+}
+
 int main(int argc, char **argv) {
+  if (argc == 1) return print_tsc_khz();
   if (argc < 4) errx(1, "usage: kvm_loop GUEST.ELF MIB CMDLINE [IOEVENTFD-ADDRESS]");
   uint64_t bytes = strtoull(argv[2], NULL, 0) << 20;
   int kvm = check(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");

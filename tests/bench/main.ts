@@ -8,7 +8,7 @@ import { brokenBudgets, type Budgets, budgetsApplied } from "./budget.ts";
 import { measureProgram, qemuVersion } from "./monitors.ts";
 import { type BenchOptions, benchOptions, helpText, OptionsError } from "./options.ts";
 import { PARTS } from "./parts.ts";
-import { calibrate, newSetting } from "./setting.ts";
+import { guestCyclesPerSecond, newSetting } from "./setting.ts";
 import { svg } from "./svg.ts";
 import { json, markdown, type Row } from "./table.ts";
 
@@ -46,7 +46,7 @@ async function measure(options: BenchOptions): Promise<number> {
     tiny,
     hasQemu: version !== undefined,
     quick: options.quick,
-    cyclesPerSecond: await calibrate(tiny),
+    cyclesPerSecond: await guestCyclesPerSecond(),
   });
   const rows: Row[] = [];
   for (const name of options.only) rows.push(...await PARTS[name]?.(setting) ?? []);

@@ -110,7 +110,10 @@ export async function runOnce([program = "", ...args]: readonly string[]): Promi
   }).output();
   const ms = performance.now() - begin;
   // 0 through isa-debug-exit is 1. QEMU also warns on stderr when all is well.
-  if (code > 1) throw new Error(`${program}: ${new TextDecoder().decode(stderr)}`);
+  if (code > 1) {
+    const [said, complaint] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+    throw new Error(`${program} ${args.join(" ")} ended with ${code}: ${said}${complaint}`);
+  }
   return { ms, stdout: new TextDecoder().decode(stdout) };
 }
 

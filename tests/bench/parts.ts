@@ -1,7 +1,7 @@
 /** The parts of `deno task bench`, in the order they run. A new subject is a file in `parts/` and one line here. */
 import type { Part } from "./setting.ts";
 import { cpuRows } from "./parts/cpu.ts";
-import { diskRows } from "./parts/disk.ts";
+import { cachedRows, directRows, tmpfsRows } from "./parts/disk.ts";
 import { exitRows } from "./parts/exits.ts";
 import { growthRows } from "./parts/growth.ts";
 import { interruptRows } from "./parts/interrupts.ts";
@@ -16,7 +16,9 @@ export const PARTS: Readonly<Record<string, Part>> = {
   memory: memoryRows,
   exits: exitRows,
   interrupts: interruptRows,
-  disk: diskRows,
+  tmpfs: tmpfsRows,
+  cached: cachedRows,
+  direct: directRows,
   cpu: cpuRows,
   growth: growthRows,
   linux: linuxRows,

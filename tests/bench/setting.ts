@@ -1,7 +1,7 @@
 /** What every part of the benchmarks is given, and what they share: guests, both monitors, the guest's result line. */
+import { buildKvmLoop } from "./kvm_loop.ts";
 import { type BenchDisk, dinovisor, type Guest, type Monitor, qemu, runOnce } from "./monitors.ts";
-import { median, type Row, type RowHead, type Sampler, takeTurns } from "./table.ts";
-import { DiskDirectory } from "../support/disk_image.ts";
+import { type Row, type RowHead, type Sampler, takeTurns } from "./table.ts";
 
 export const MIB = 2 ** 20;
 const TINY_MIB = 64;
@@ -75,19 +75,10 @@ export function guestRow(
   return takeTurns(head, setting.rounds(rounds), samplers);
 }
 
-/** Cycles of a guest that does exits for a while, over the time this takes beyond a run that does none. */
-export async function calibrate(tiny: string): Promise<number> {
-  using directory = new DiskDirectory("fast");
-  const disk = { path: directory.empty("disk.img", MIB), direct: false };
-  const timed = async (count: number) => {
-    const words = `test=mmio-bench reg=0x60 count=${count}`;
-    const { ms, stdout } = await runOnce(dinovisor().command(tinyGuest(tiny, words, [disk])));
-    return { ms, cycles: (JSON.parse(stdout) as GuestResult).cycles };
-  };
-  const samples: number[] = [];
-  for (let i = 0; i < 3; i++) {
-    const [few, many] = [await timed(1), await timed(20_000)];
-    samples.push((many.cycles - few.cycles) / (many.ms - few.ms) * 1000);
-  }
-  return median(samples);
+/** How fast the time-stamp counter of a guest runs, from KVM itself (KVM_GET_TSC_KHZ). */
+export async function guestCyclesPerSecond(): Promise<number> {
+  const { stdout } = await runOnce([await buildKvmLoop()]);
+  const khz = Number(stdout);
+  if (!(khz > 0)) throw new Error(`KVM says the guest's time-stamp counter runs at ${stdout} kHz`);
+  return khz * 1000;
 }

@@ -25,43 +25,39 @@ interface Place {
   readonly share: number;
 }
 
-export async function diskRows(setting: Setting): Promise<Row[]> {
-  using memory = new DiskDirectory("fast");
-  using storage = new DiskDirectory();
-  const rows: Row[] = [];
-  for (const place of places(memory, storage)) {
-    using file = Deno.openSync(place.disk.path);
-    file.syncDataSync(); // or the first to read past the cache waits for all of it to be written
-    for (const load of LOADS) rows.push(await loadRow(setting, place, load));
-  }
-  return rows;
+export function tmpfsRows(setting: Setting): Promise<Row[]> {
+  return placeRows(setting, "fast", "tmpfs", false, 1);
 }
 
-function places(memory: DiskDirectory, storage: DiskDirectory): Place[] {
-  const native = (cached: boolean) => cached ? [] : [qemu("native", "stdio", "QEMU native")];
-  const uring = qemu("io_uring", "stdio", "QEMU io_uring");
-  const path = memory.random("disk.img", DISK_MIB * MIB, 1);
-  const found: Place[] = [
-    { name: "tmpfs", disk: { path, direct: false }, others: [uring], share: 1 },
-  ];
-  const stored = storage.random("disk.img", DISK_MIB * MIB, 2);
-  found.push({
-    name: "disk, cached",
-    disk: { path: stored, direct: false },
-    others: [uring],
-    share: 0.5,
-  });
+export function cachedRows(setting: Setting): Promise<Row[]> {
+  return placeRows(setting, "disk", "disk, cached", false, 0.5);
+}
+
+export async function directRows(setting: Setting): Promise<Row[]> {
   const refusal = directRefusal();
-  if (refusal === undefined) {
-    const others = [...native(false), uring];
-    found.push({
-      name: "disk, O_DIRECT",
-      disk: { path: stored, direct: true },
-      others,
-      share: 0.15,
-    });
-  } else console.error(`disk with O_DIRECT left out: ${refusal}`);
-  return found;
+  if (refusal === undefined) return await placeRows(setting, "disk", "disk, O_DIRECT", true, 0.15);
+  console.error(`disk with O_DIRECT left out: ${refusal}`);
+  return [];
+}
+
+async function placeRows(
+  setting: Setting,
+  where: "disk" | "fast",
+  name: string,
+  direct: boolean,
+  share: number,
+): Promise<Row[]> {
+  using directory = new DiskDirectory(where);
+  const path = directory.random("disk.img", DISK_MIB * MIB, 1);
+  using file = Deno.openSync(path, { read: true, write: true });
+  file.syncDataSync(); // or the first to read past the cache waits for all of it to be written
+  const uring = qemu("io_uring", "stdio", "QEMU io_uring");
+  // aio=native needs O_DIRECT.
+  const others = direct ? [qemu("native", "stdio", "QEMU native"), uring] : [uring];
+  const place: Place = { name, disk: { path, direct }, others, share };
+  const rows: Row[] = [];
+  for (const load of LOADS) rows.push(await loadRow(setting, place, load));
+  return rows;
 }
 
 function loadRow(setting: Setting, place: Place, load: Load): Promise<Row> {
