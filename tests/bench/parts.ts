@@ -3,7 +3,7 @@ import type { Part } from "./setting.ts";
 import { cpuRows } from "./parts/cpu.ts";
 import { cachedRows, directRows, tmpfsRows } from "./parts/disk.ts";
 import { exitRows } from "./parts/exits.ts";
-import { growthRows } from "./parts/growth.ts";
+import { disksRows, machinesRows, vcpuRows } from "./parts/growth.ts";
 import { interruptRows } from "./parts/interrupts.ts";
 import { linuxRows } from "./parts/linux.ts";
 import { memoryRows } from "./parts/memory.ts";
@@ -20,6 +20,8 @@ export const PARTS: Readonly<Record<string, Part>> = {
   cached: cachedRows,
   direct: directRows,
   cpu: cpuRows,
-  growth: growthRows,
+  vcpus: vcpuRows,
+  disks: disksRows,
+  machines: machinesRows,
   linux: linuxRows,
 };

@@ -5,6 +5,7 @@ import type { Row, RowHead, Step, Target } from "../table.ts";
 import { directRefusal, DiskDirectory } from "../../support/disk_image.ts";
 
 const DISK_MIB = 512;
+const QUICK_DISK_MIB = 64;
 const ROUNDS = 3;
 
 const LOADS = [
@@ -48,7 +49,7 @@ async function placeRows(
   share: number,
 ): Promise<Row[]> {
   using directory = new DiskDirectory(where);
-  const path = directory.random("disk.img", DISK_MIB * MIB, 1);
+  const path = directory.random("disk.img", (setting.quick ? QUICK_DISK_MIB : DISK_MIB) * MIB, 1);
   using file = Deno.openSync(path, { read: true, write: true });
   file.syncDataSync(); // or the first to read past the cache waits for all of it to be written
   const uring = qemu("io_uring", "stdio", "QEMU io_uring");

@@ -11,19 +11,35 @@ const GUEST_MIB = 192;
 const DISK_MIB = 64;
 const OPS = 100_000;
 
-export async function growthRows(setting: Setting): Promise<Row[]> {
-  using directory = new DiskDirectory("fast");
-  const paths = [1, 2, 3, 4, 5, 6, 7, 8].map((seed) =>
-    directory.random(`${seed}.img`, DISK_MIB * MIB, seed)
-  );
+export async function vcpuRows(setting: Setting): Promise<Row[]> {
   const rows: Row[] = [];
   for (const vcpus of [1, 2, 4]) rows.push(await startRow(setting, vcpus));
+  return rows;
+}
+
+export async function disksRows(setting: Setting): Promise<Row[]> {
+  using directory = new DiskDirectory("fast");
+  const paths = images(directory, 4);
+  const rows: Row[] = [];
   for (const disks of [1, 2, 4]) rows.push(await disksRow(setting, paths.slice(0, disks)));
+  return rows;
+}
+
+export async function machinesRows(setting: Setting): Promise<Row[]> {
+  using directory = new DiskDirectory("fast");
+  const paths = images(directory, 8);
+  const rows: Row[] = [];
   for (const vms of [1, 2, 4, 8]) {
-    rows.push(await machinesRow(setting, paths.slice(0, vms)));
-    rows.push(...await heldRows(setting, vms));
+    rows.push(await machinesRow(setting, paths.slice(0, vms)), ...await heldRows(setting, vms));
   }
   return rows;
+}
+
+function images(directory: DiskDirectory, count: number): string[] {
+  return Array.from(
+    { length: count },
+    (_, i) => directory.random(`${i}.img`, DISK_MIB * MIB, i + 1),
+  );
 }
 
 function startRow(setting: Setting, vcpus: number): Promise<Row> {
@@ -34,7 +50,7 @@ function startRow(setting: Setting, vcpus: number): Promise<Row> {
   ];
   return takeTurns(
     {
-      name: `exec to exit, ${vcpus} vCPU`,
+      name: `exec to exit, vCPUs: ${vcpus}`,
       unit: "ms",
       better: "less",
       step: { series: "exec to exit", axis: "vCPUs", x: vcpus },
@@ -55,7 +71,7 @@ function disksRow(setting: Setting, paths: readonly string[]): Promise<Row> {
   return guestRow(
     setting,
     {
-      name: `randread 4K QD32 on ${disks.length} disks, tmpfs`,
+      name: `randread 4K QD32, disks: ${disks.length}, tmpfs`,
       unit: "IOPS",
       better: "more",
       step: { series: "randread, one guest, all disks", axis: "disks", x: disks.length },
@@ -76,7 +92,7 @@ function machinesRow({ rounds, amount }: Setting, paths: readonly string[]): Pro
   }];
   return takeTurns(
     {
-      name: `randread 4K QD32 in ${paths.length} machines of a process, tmpfs`,
+      name: `randread 4K QD32, machines of a process: ${paths.length}, tmpfs`,
       unit: "IOPS",
       better: "more",
       step: { series: "randread, machines of a process", axis: "VMs", x: paths.length },
@@ -94,7 +110,7 @@ async function heldRows({ rounds }: Setting, vms: number): Promise<Row[]> {
     return await overhead(held.pid, GUEST_MIB);
   }];
   const row = (name: string, unit: string) => ({
-    name: `${name}, ${vms} machines in a process`,
+    name: `${name}, machines of a process: ${vms}`,
     unit,
     better: "less" as const,
     step: { series: `${name}, machines of a process`, axis: "VMs", x: vms },
