@@ -25,6 +25,7 @@ export const HEADERS = [
   "sys/ioctl.h",
   "sys/mman.h",
   "sys/socket.h",
+  "sys/statfs.h",
   "sys/syscall.h",
   "sys/uio.h",
   "linux/falloc.h",
@@ -32,6 +33,7 @@ export const HEADERS = [
   "linux/if_tun.h",
   "linux/io_uring.h",
   "linux/kvm.h",
+  "linux/magic.h",
   "linux/memfd.h",
   "linux/version.h",
   "linux/virtio_balloon.h",
@@ -86,6 +88,7 @@ export const RENAMED = [
 /** Structs of ours that are not a whole C struct under its own name. */
 export const STRUCTS: Readonly<Record<string, StructMapping>> = {
   kvm_run: { size: "offsetof(struct kvm_run, hw)" },
+  statfs: { size: "sizeof(struct statfs)", members: { _rest: "f_bsize" } },
   sigevent: {
     size: "sizeof(struct sigevent)",
     members: { _tid: "_sigev_un._tid", _rest: "_sigev_un._pad[1]" },

@@ -41,6 +41,9 @@ export const QUEUE_SIZE = 256;
 const SEG_MAX = QUEUE_SIZE - 2;
 const EOPNOTSUPP = 95;
 
+/** A backend may copy while it is asked: a millisecond or two of that, then others have their turn. */
+const BYTES_PER_TURN = 4 * 2 ** 20;
+
 /** What one request in flight is doing. */
 type Stage = "read" | "write" | "flush" | "ranges" | "final-flush";
 
@@ -68,6 +71,8 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
   readonly #slots: Slot[] = [];
   readonly #freeTags: number[] = [];
   #inFlight = 0;
+  /** Of this turn. */
+  #bytesLeft = 0;
   #context: ActivationContext | undefined;
   #negotiated = 0n;
   #quiesced: (() => void) | undefined;
@@ -142,16 +147,17 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
     const queue = this.#context?.queues[index];
     if (queue === undefined || this.#quiesced !== undefined) return;
     let budget = queue.size; // then others have their turn (HD-05)
+    this.#bytesLeft = BYTES_PER_TURN;
     queue.disarm();
     do {
       for (let chain = queue.pop(); chain !== undefined; chain = queue.pop()) {
         this.#start(queue, chain);
-        if (--budget === 0) break;
+        if (--budget === 0 || this.#bytesLeft <= 0) break;
       }
       this.#backend.submit();
       queue.flush();
-    } while (budget > 0 && queue.arm());
-    if (budget === 0) this.#context?.notifyLater(index);
+    } while (budget > 0 && this.#bytesLeft > 0 && queue.arm());
+    if (budget === 0 || this.#bytesLeft <= 0) this.#context?.notifyLater(index);
   }
 
   #start(queue: Virtqueue, chain: DescriptorChain): void {
@@ -201,6 +207,7 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
     const slot = this.#slot(tag);
     slot.offset = sector * SECTOR_BYTES;
     slot.total = length;
+    this.#bytesLeft -= length;
     slot.durable = this.#writeThrough;
     (stage === "read" ? chain.writer : chain.reader).take(slot.iovecs, length);
     this.#move(tag, slot);

@@ -8,7 +8,10 @@ import { UringBackend } from "./uring_backend.ts";
 
 /** Which file, and how it is read and written. */
 export interface FileBackendOptions extends DiskFileOptions {
-  /** `auto`, the default, is io_uring where the host allows it. */
+  /**
+   * `auto`, the default, is io_uring where the host allows it, and plain calls for a file in memory: io_uring hands
+   * those to kernel threads, which costs more than the copy that they are.
+   */
   readonly engine?: "auto" | "io_uring" | "sync";
   /** The most operations there can be at once; a power of two or not. */
   readonly operations?: number;
@@ -17,11 +20,14 @@ export interface FileBackendOptions extends DiskFileOptions {
 /** Throws SysError when the file, or the engine asked for, cannot be had. */
 export function openFileBackend(options: FileBackendOptions, loop: EventLoop): BlockBackend {
   const file = new DiskFile(options);
-  if (options.engine === "sync") return new SyncBackend(file, options.readOnly);
+  const { engine = "auto" } = options;
+  if (engine === "sync" || (engine === "auto" && file.isMemory)) {
+    return new SyncBackend(file, options.readOnly);
+  }
   try {
     return new UringBackend(file, options.readOnly, loop, options.operations ?? 256);
   } catch (error) {
-    if (options.engine !== "io_uring" && error instanceof SysError) {
+    if (engine !== "io_uring" && error instanceof SysError) {
       return new SyncBackend(file, options.readOnly);
     }
     file[Symbol.dispose]();

@@ -80,6 +80,13 @@ export const iovec = struct("struct iovec", { iov_base: u64, iov_len: u64 });
 /** include/uapi/linux/uio.h UIO_MAXIOV: more segments in one call are refused with EINVAL. */
 export const IOV_MAX = 1024;
 
+/** asm-generic/statfs.h on 64-bit architectures; of the rest only its size counts. */
+export const statfs = struct("struct statfs", { f_type: u64, _rest: array(u64, 14) });
+// linux/magic.h: file systems that are memory
+export const TMPFS_MAGIC = 0x01021994;
+export const RAMFS_MAGIC = 0x858458f6;
+export const HUGETLBFS_MAGIC = 0x958458f6;
+
 // time.h, signal.h
 export const CLOCK_MONOTONIC = 1;
 /** include/uapi/asm-generic/siginfo.h: the signal goes to one thread, named in the union behind `sigev_notify`. */

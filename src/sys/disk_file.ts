@@ -5,12 +5,16 @@ import {
   BLKSSZGET,
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
+  HUGETLBFS_MAGIC,
   LOCK_EX,
   LOCK_NB,
   LOCK_SH,
   O_DIRECT,
   O_RDONLY,
   O_RDWR,
+  RAMFS_MAGIC,
+  statfs,
+  TMPFS_MAGIC,
 } from "../abi/linux.ts";
 import { type FdNumber, openFile, OwnedFd } from "./fd.ts";
 import { errno, libc } from "./libc.ts";
@@ -24,12 +28,16 @@ export interface DiskFileOptions {
   readonly direct: boolean;
 }
 
+const MEMORY_FILE_SYSTEMS = [TMPFS_MAGIC, RAMFS_MAGIC, HUGETLBFS_MAGIC];
+
 /** An open disk. Writers hold an exclusive lock, readers a shared one, against other monitors (flock). */
 export class DiskFile implements Disposable {
   readonly #fd: OwnedFd;
   readonly bytes: number;
   readonly logicalBlockBytes: number;
   readonly physicalBlockBytes: number;
+  /** Whether it lies in memory (tmpfs and its kin): reading and writing it is copying, and never waits. */
+  readonly isMemory: boolean;
   /** Whether holes can be punched: decides DISCARD. */
   readonly canPunch: boolean;
 
@@ -49,6 +57,7 @@ export class DiskFile implements Disposable {
         this.logicalBlockBytes = 512;
         this.physicalBlockBytes = 4096; // pages: what the host's cache reads and writes
       }
+      this.isMemory = MEMORY_FILE_SYSTEMS.includes(this.#fileSystem());
       this.canPunch = !readOnly && this.#probePunch();
     } catch (error) {
       this.#fd.close();
@@ -70,6 +79,13 @@ export class DiskFile implements Disposable {
       number,
       "another machine uses it: give each its own copy, or let all open it with ,ro",
     );
+  }
+
+  /** f_type of statfs(2); 0 where it cannot be had. */
+  #fileSystem(): number {
+    const bytes = new Uint8Array(statfs.size);
+    if (libc().fstatfs(this.fd, bytes) !== 0) return 0;
+    return new DataView(bytes.buffer).getUint32(statfs.at.f_type, true);
   }
 
   #deviceNumber(request: number, size: 4 | 8): number {

@@ -24,6 +24,8 @@ const SYMBOLS = {
   fdatasync: { parameters: ["i32"], result: "i32" },
   // int fallocate(int fd, int mode, off_t offset, off_t len);
   fallocate: { parameters: ["i32", "i32", "i64", "i64"], result: "i32" },
+  // int fstatfs(int fd, struct statfs *buf);
+  fstatfs: { parameters: ["i32", "buffer"], result: "i32" },
   // int flock(int fd, int operation);
   flock: { parameters: ["i32", "i32"], result: "i32" },
   // int ioctl(int fd, unsigned long request, ...); by what the argument is:
