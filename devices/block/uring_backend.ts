@@ -104,16 +104,17 @@ export class UringBackend extends DiskBackend implements BlockBackend, Watcher, 
   }
 
   look(): boolean {
-    return this.#ring.hasCompletions;
+    return this.#ring.hasCompletions || this.#ring.hasWork;
   }
 
   serve(): void {
+    if (!this.#ring.hasCompletions) this.#ring.flush();
     this.ready();
   }
 
   /** The ring's descriptor is ready whenever there are completions: nothing to ask for. */
   arm(): boolean {
-    return this.#ring.hasCompletions;
+    return this.look();
   }
 
   /** The ring has completions, or the retry is due. */

@@ -115,6 +115,10 @@ export const IORING_OFF_SQ_RING = 0;
 export const IORING_OFF_SQES = 0x10000000;
 export const IORING_FEAT_SINGLE_MMAP = 1;
 export const IORING_ENTER_GETEVENTS = 1;
+export const IORING_SETUP_COOP_TASKRUN = 0x100;
+export const IORING_SETUP_TASKRUN_FLAG = 0x200;
+/** In the submission ring's flags word. */
+export const IORING_SQ_TASKRUN = 4;
 export const IORING_OP_NOP = 0;
 export const IORING_OP_READV = 1;
 export const IORING_OP_WRITEV = 2;

@@ -11,13 +11,16 @@ import {
   IORING_FEAT_SINGLE_MMAP,
   IORING_OFF_SQ_RING,
   IORING_OFF_SQES,
+  IORING_SETUP_COOP_TASKRUN,
+  IORING_SETUP_TASKRUN_FLAG,
+  IORING_SQ_TASKRUN,
   SYS_io_uring_enter,
   SYS_io_uring_setup,
 } from "../abi/linux.ts";
 import { type FdNumber, OwnedFd } from "./fd.ts";
 import { errno, libc } from "./libc.ts";
 import { Mapping } from "./mmap.ts";
-import { check, EAGAIN, EINTR, SysError } from "./sys_error.ts";
+import { check, EAGAIN, EINTR, EINVAL, SysError } from "./sys_error.ts";
 
 const EBUSY = 16;
 const SQE_WORDS = io_uring_sqe.size / 4;
@@ -38,6 +41,19 @@ export interface Completion {
   readonly result: number;
 }
 
+/**
+ * io_uring_setup(2). Where the kernel can (5.19), what has ended waits until this thread enters the kernel, and a flag in
+ * the ring says so: a thread that polls is not interrupted for each completion.
+ */
+function setUp(entries: number, params: Uint8Array<ArrayBuffer>): number {
+  const flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+  new DataView(params.buffer).setUint32(io_uring_params.at.flags, flags, true);
+  const fd = libc().syscall_setup(SYS_io_uring_setup, entries, params);
+  if (fd !== -1 || errno() !== EINVAL) return check(fd, "io_uring_setup");
+  params.fill(0);
+  return check(libc().syscall_setup(SYS_io_uring_setup, entries, params), "io_uring_setup");
+}
+
 /** A submission and completion ring pair. Not shared between isolates. */
 export class IoUring implements Disposable {
   readonly #fd: OwnedFd;
@@ -49,6 +65,7 @@ export class IoUring implements Disposable {
   readonly #sqHead: number;
   readonly #sqTail: number;
   readonly #sqMask: number;
+  readonly #sqFlags: number;
   readonly #sqArray: number;
   readonly #cqHead: number;
   readonly #cqTail: number;
@@ -62,9 +79,7 @@ export class IoUring implements Disposable {
   /** Throws SysError: ENOSYS, or EPERM where kernel.io_uring_disabled or seccomp forbids it. */
   constructor(readonly entries: number) {
     const params = new Uint8Array(io_uring_params.size);
-    this.#fd = new OwnedFd(
-      check(libc().syscall_setup(SYS_io_uring_setup, entries, params), "io_uring_setup"),
-    );
+    this.#fd = new OwnedFd(setUp(entries, params));
     const view = new DataView(params.buffer);
     const at = io_uring_params.at;
     const field = (offset: number) => view.getUint32(offset, true);
@@ -96,6 +111,7 @@ export class IoUring implements Disposable {
     this.#sqHead = sqOff(0) >> 2;
     this.#sqTail = sqOff(1) >> 2;
     this.#sqMask = sqEntries - 1;
+    this.#sqFlags = sqOff(4) >> 2;
     this.#sqArray = sqOff(6) >> 2;
     this.#cqHead = cqOff(0) >> 2;
     this.#cqTail = cqOff(1) >> 2;
@@ -182,6 +198,17 @@ export class IoUring implements Disposable {
   /** Whether `reap` has something. No system call. */
   get hasCompletions(): boolean {
     return (this.#ring[this.#cqHead] as number) !== Atomics.load(this.#ring, this.#cqTail);
+  }
+
+  /** Whether `flush` would bring completions. No system call. */
+  get hasWork(): boolean {
+    return (Atomics.load(this.#ring, this.#sqFlags) & IORING_SQ_TASKRUN) !== 0;
+  }
+
+  /** Has the kernel make completions of what has ended: it does not interrupt a thread that runs to do so. */
+  flush(): void {
+    const enter = this.#enter;
+    enter(SYS_io_uring_enter, this.#fd.number, 0, 0, IORING_ENTER_GETEVENTS, null, 0n);
   }
 
   /** The oldest completion not yet reaped, or undefined. The object is reused by the next call. */

@@ -39,11 +39,11 @@ export const ENOENT = 2;
 export const EINTR = 4;
 export const EIO = 5;
 export const EBADF = 9;
+export const EINVAL = 22;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
 export const EACCES = 13;
 export const EEXIST = 17;
-export const EINVAL = 22;
 export const ENOSYS = 38;
 export const EOPNOTSUPP = 95;
 
