@@ -28,8 +28,10 @@ export const HEADERS = [
   "sys/statfs.h",
   "sys/syscall.h",
   "sys/uio.h",
+  "net/if.h",
   "linux/falloc.h",
   "linux/fs.h",
+  "linux/if_ether.h",
   "linux/if_tun.h",
   "linux/io_uring.h",
   "linux/kvm.h",
@@ -57,6 +59,7 @@ export const C_EXPRESSIONS: Readonly<Record<string, string>> = {
   VIRTIO_INT_CONFIG: "VIRTIO_MMIO_INT_CONFIG",
   REQUEST_HEADER_BYTES: "sizeof(struct virtio_blk_outhdr)",
   SEGMENT_BYTES: "sizeof(struct virtio_blk_discard_write_zeroes)",
+  NET_CONFIG_BYTES: "offsetof(struct virtio_net_config, speed)",
   BLOCK_CONFIG_BYTES: `offsetof(${BLK_CONFIG}, unused1) + sizeof(((${BLK_CONFIG} *)0)->unused1)`,
 };
 
@@ -118,6 +121,13 @@ export const STRUCTS: Readonly<Record<string, StructMapping>> = {
 export const NO_C_NAME: Readonly<Record<string, string>> = {
   VRING_MAX_SIZE: "a limit in the text of the virtio specification (2.7), not in a header",
   VIRTIO_MMIO_MAGIC: 'the header only has a comment (Magic value ("virt")), no number',
+  TUN_F_USO4: "Linux 6.2; Debian 12's header is older",
+  TUN_F_USO6: "Linux 6.2; Debian 12's header is older",
+  VIRTIO_NET_F_GUEST_USO4: "Linux 6.2; Debian 12's header is older",
+  VIRTIO_NET_F_GUEST_USO6: "Linux 6.2; Debian 12's header is older",
+  VIRTIO_NET_F_HOST_USO: "Linux 6.2; Debian 12's header is older",
+  VIRTIO_NET_HDR_GSO_UDP_L4: "Linux 6.2; Debian 12's header is older",
+  VLAN_N_VID: "IEEE 802.1Q: 12 bits; linux/if_vlan.h does not export it",
   SECTOR_BYTES:
     "the text of the virtio specification (5.2.4); the kernel's SECTOR_SIZE is not exported",
 };

@@ -16,6 +16,7 @@ class Cursor {
   #index = 0;
   #within = 0;
   #remaining = 0;
+  #total = 0;
 
   /** Bytes between the cursor and the end. */
   get remaining(): number {
@@ -28,6 +29,14 @@ class Cursor {
     this.#index = 0;
     this.#within = 0;
     this.#remaining = 0;
+    this.#total = 0;
+  }
+
+  /** Puts the cursor back to the first byte. What was read may have changed since: whoever decides by it keeps it. */
+  rewind(): void {
+    this.#index = 0;
+    this.#within = 0;
+    this.#remaining = this.#total;
   }
 
   /** For the queue only: appends `length` > 0 bytes at `offset` of `region`. */
@@ -38,6 +47,7 @@ class Cursor {
     this.#lengths[this.#count] = length;
     this.#count++;
     this.#remaining += length;
+    this.#total += length;
   }
 
   #grow(): void {

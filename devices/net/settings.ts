@@ -1,0 +1,19 @@
+/** What driver and host have agreed on for now: written by `device.ts` and `control.ts`, read for every packet. */
+import { ReceiveFilter } from "./filter.ts";
+
+export class NetSettings {
+  /** What the driver may leave to us (OFFLOAD_*). */
+  sendOffloads = 0;
+  /** What we may leave to the driver. */
+  receiveOffloads = 0;
+  /** VIRTIO_NET_F_MRG_RXBUF: a packet may take several receive buffers. */
+  mergeable = false;
+  /** With VIRTIO_NET_F_MTU: no longer IP packet is received. */
+  mtu = Infinity;
+  /** Whether packets move at all. */
+  linkUp = true;
+  readonly filter: ReceiveFilter = new ReceiveFilter();
+  /** Packets lost since the device was made, by direction: bad headers, no room, not wanted, link down. */
+  sendDrops = 0;
+  receiveDrops = 0;
+}
