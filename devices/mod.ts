@@ -2,14 +2,16 @@
 import type { DeviceKind } from "../src/virtio/device_kind.ts";
 import { type BlockConfig, blockKind } from "./block/kind.ts";
 import { type ConsoleConfig, consoleKind } from "./console/kind.ts";
+import { type NetConfig, netKind } from "./net/kind.ts";
 
 export type { BlockConfig } from "./block/kind.ts";
 export type { ConsoleConfig, ConsolePortConfig } from "./console/kind.ts";
+export type { NetBackendConfig, NetConfig } from "./net/kind.ts";
 
 /** What a machine may be given. */
-export type DeviceConfig = BlockConfig | ConsoleConfig;
+export type DeviceConfig = BlockConfig | ConsoleConfig | NetConfig;
 
-const KINDS = { block: blockKind, console: consoleKind } as const;
+const KINDS = { block: blockKind, console: consoleKind, net: netKind } as const;
 
 /** The kind that `config` is of, typed for it. */
 export function kindOf<C extends DeviceConfig>(config: C): DeviceKind<C> {

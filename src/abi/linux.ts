@@ -107,6 +107,41 @@ export const itimerspec = struct("struct itimerspec", {
 
 export const timespec = struct("struct timespec", { tv_sec: u64, tv_nsec: u64 });
 
+// sys/socket.h
+export const AF_UNIX = 1;
+export const AF_INET = 2;
+export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
+export const SOCK_CLOEXEC = 0o2000000;
+export const SOCK_NONBLOCK = 0o4000;
+
+// net/if.h and bits/ioctls.h. `ifr_flags` is the first name of a union of 24 bytes; `ifr_mtu` is in it, too.
+export const IFNAMSIZ = 16;
+export const ifreq = struct("struct ifreq", { ifr_name: array(u8, 16), ifr_flags: array(u64, 3) });
+export const IFF_UP = 1;
+export const SIOCGIFFLAGS = 0x8913;
+export const SIOCSIFFLAGS = 0x8914;
+export const SIOCGIFMTU = 0x8921;
+export const SIOCSIFMTU = 0x8922;
+
+// linux/if_tun.h
+export const IFF_TAP = 0x0002;
+export const IFF_NO_PI = 0x1000;
+export const IFF_VNET_HDR = 0x4000;
+export const IFF_MULTI_QUEUE = 0x0100;
+export const IFF_ATTACH_QUEUE = 0x0200;
+export const IFF_DETACH_QUEUE = 0x0400;
+export const TUNSETIFF = 0x400454ca;
+export const TUNSETOFFLOAD = 0x400454d0;
+export const TUNSETVNETHDRSZ = 0x400454d8;
+export const TUNSETQUEUE = 0x400454d9;
+export const TUN_F_CSUM = 0x01;
+export const TUN_F_TSO4 = 0x02;
+export const TUN_F_TSO6 = 0x04;
+export const TUN_F_TSO_ECN = 0x08;
+export const TUN_F_USO4 = 0x20;
+export const TUN_F_USO6 = 0x40;
+
 // io_uring.h; the three call numbers are the same on every architecture.
 export const SYS_io_uring_setup = 425;
 export const SYS_io_uring_enter = 426;

@@ -3,6 +3,7 @@
  * a flag is added here and read in the command's own page.
  */
 import { blockKind } from "../../devices/block/kind.ts";
+import { netKind } from "../../devices/net/kind.ts";
 
 export type CommandName =
   | "run"
@@ -156,12 +157,12 @@ export const FLAGS: readonly Flag[] = [
   },
   {
     name: "net",
-    value: "tap=NAME[,mac=…]|user|none",
+    value: netKind.syntax,
     fallback: "none",
-    help: "network; this version has none",
+    help: "network card, connected to a tap of the host",
     repeat: true,
     commands: ["run"],
-    offers: ["none"],
+    offers: ["tap=", "none"],
   },
   {
     name: "vsock",

@@ -1,5 +1,6 @@
 /** What `dinovisor run` was asked for: its words read into plain data, with everything that is wrong with them. */
 import { type BlockConfig, blockKind } from "../../devices/block/kind.ts";
+import { type NetConfig, netKind } from "../../devices/net/kind.ts";
 import type { ConsoleConfigMode, Discovery } from "../machine/config.ts";
 import { FlagError, type Problem } from "../virtio/device_kind.ts";
 import type { ParsedWords } from "./parse.ts";
@@ -17,6 +18,7 @@ export interface RunSettings {
   readonly memoryMib: number;
   readonly vcpus: number;
   readonly disks: readonly BlockConfig[];
+  readonly nets: readonly NetConfig[];
   readonly console: ConsoleConfigMode;
   readonly discovery: Discovery;
   readonly timeoutMs?: number;
@@ -49,6 +51,7 @@ export function readRunSettings(words: ParsedWords): ReadSettings {
     memoryMib: reader.read("mem", "MEM_INVALID", parseMemory) ?? DEFAULT_MEMORY_MIB,
     vcpus: reader.read("cpus", "CPUS_INVALID", parseCpus) ?? 1,
     disks: reader.readAll("disk", "DISK_INVALID", blockKind.parse),
+    nets: reader.readAll("net", "NET_INVALID", parseNet).flat(),
     console: reader.read("console", "CONSOLE_INVALID", parseConsole) ?? { mode: "auto" },
     discovery: reader.read("discovery", "DISCOVERY_INVALID", parseDiscovery) ?? "auto",
     ...optional("timeoutMs", reader.read("timeout", "TIMEOUT_INVALID", parseDuration)),
@@ -59,7 +62,6 @@ export function readRunSettings(words: ParsedWords): ReadSettings {
     dryRun: reader.has("dry-run"),
     ...optional("command", command),
   };
-  reader.readAll("net", "NET_UNAVAILABLE", refuseNet);
   reader.readAll("vsock", "VSOCK_UNAVAILABLE", refuseVsock);
   reader.conflict("cmdline", "cmdline-only", "put all words into --cmdline-only");
   reader.conflict("quiet", "verbose", "leave one of them out");
@@ -157,12 +159,8 @@ function parseDiscovery(text: string): Discovery {
   );
 }
 
-function refuseNet(text: string): void {
-  if (text === "none") return;
-  throw new FlagError(
-    `Cannot connect --net "${text}": networking is not in this version yet`,
-    "leave --net out, or write --net none",
-  );
+function parseNet(text: string): NetConfig[] {
+  return text === "none" ? [] : [netKind.parse(text)];
 }
 
 function refuseVsock(text: string): void {

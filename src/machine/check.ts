@@ -191,12 +191,13 @@ function checkClaims(claims: readonly Claim[], report: Report): void {
     const other = seen.get(claim.resource);
     if (other !== undefined && (other.alone || claim.alone)) {
       report({
-        field: "--disk",
-        code: "DISK_TWICE",
+        field: claim.field ?? "--disk",
+        code: claim.code ?? "DISK_TWICE",
         message: other.description === claim.description
-          ? `Cannot attach ${claim.description} twice: two writers would destroy it`
+          ? `Cannot attach ${claim.description} twice` +
+            (claim.field === undefined ? ": two writers would destroy it" : "")
           : `Cannot attach both ${other.description} and ${claim.description}: they are the same file`,
-        hint: "attach it once, or every time with ,ro",
+        hint: claim.hint ?? "attach it once, or every time with ,ro",
       });
     }
     seen.set(claim.resource, claim);

@@ -20,6 +20,12 @@ const SYMBOLS = {
   preadv: { parameters: ["i32", "buffer", "i32", "i64"], result: "i32" },
   // ssize_t pwritev2(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags);
   pwritev2: { parameters: ["i32", "buffer", "i32", "i64", "i32"], result: "i32" },
+  // ssize_t readv(int fd, const struct iovec *iov, int iovcnt);
+  readv: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  // ssize_t writev(int fd, const struct iovec *iov, int iovcnt);
+  writev: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  // int socket(int domain, int type, int protocol);
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   // int fdatasync(int fd);
   fdatasync: { parameters: ["i32"], result: "i32" },
   // int fallocate(int fd, int mode, off_t offset, off_t len);

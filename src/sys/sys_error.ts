@@ -43,6 +43,7 @@ export const EINVAL = 22;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
 export const EACCES = 13;
+export const EBUSY = 16;
 export const EEXIST = 17;
 export const ENOSYS = 38;
 export const EOPNOTSUPP = 95;

@@ -33,6 +33,10 @@ export interface Claim {
   /** For people. */
   readonly description: string;
   readonly alone: boolean;
+  /** How a conflict is reported; as one of disks when left out. */
+  readonly field?: string;
+  readonly code?: string;
+  readonly hint?: string;
 }
 
 /** What a device may ask of the thread it lives on. */

@@ -21,6 +21,7 @@ const DEFAULTS: RunSettings = {
   memoryMib: 128,
   vcpus: 1,
   disks: [],
+  nets: [],
   console: { mode: "auto" },
   discovery: "auto",
   quiet: false,
@@ -58,6 +59,18 @@ const READ: readonly (readonly [words: readonly string[], settings: Partial<RunS
     ],
   }],
   [["--net", "none", "--net", "none"], {}],
+  [["--net", "tap=tap0", "--net=tap=t1,mac=02:00:00:00:00:01,mtu=9000,queues=2,tx-bytes=1M"], {
+    nets: [
+      { kind: "net", backend: { type: "tap", name: "tap0" } },
+      {
+        kind: "net",
+        backend: { type: "tap", name: "t1", queues: 2 },
+        mac: "02:00:00:00:00:01",
+        mtu: 9000,
+        sendRate: { bytesPerSecond: 1048576 },
+      },
+    ],
+  }],
   [["--console", "serial"], { console: { mode: "serial" } }],
   [["--console", "virtio"], { console: { mode: "virtio" } }],
   [["--console", "off"], { console: { mode: "off" } }],
@@ -160,8 +173,8 @@ const ERRORS: readonly (readonly [words: readonly string[], text: string])[] = [
     'error: cannot read disk ",ro": it names no file [DISK_INVALID]\nhint: write --disk PATH[,ro]',
   ],
   [
-    ["--net", "tap=tap0"],
-    'error: cannot connect --net "tap=tap0": networking is not in this version yet [NET_UNAVAILABLE]\nhint: leave --net out, or write --net none',
+    ["--net", "wifi"],
+    'error: cannot connect --net "wifi": "wifi" is not one of tap=NAME, none [NET_INVALID]\nhint: write --net tap=tap0, or leave --net out',
   ],
   [
     ["--vsock", "cid=3"],
@@ -237,14 +250,14 @@ Deno.test("all problems are listed at once, flags first", () => {
     "--disk",
     "a,rw",
     "--net",
-    "user",
+    "wifi",
   );
   assertEquals([...text.matchAll(/\[([A-Z_]+)\]/g)].map(([, code]) => code), [
     "FLAG_UNKNOWN",
     "MEM_INVALID",
     "CPUS_INVALID",
     "DISK_INVALID",
-    "NET_UNAVAILABLE",
+    "NET_INVALID",
   ]);
 });
 

@@ -1,0 +1,216 @@
+/** virtio-net as configuration: `--net tap=NAME[,mac=…]`. */
+import {
+  type Claim,
+  type DeviceKind,
+  FlagError,
+  type HostResources,
+  type LiveDevice,
+  type Problem,
+} from "../../src/virtio/device_kind.ts";
+import { ETH_ALEN } from "./abi.ts";
+import type { NetBackend } from "./backend.ts";
+import { NetDevice } from "./device.ts";
+import type { RateConfig } from "./rate.ts";
+import { TapBackend } from "./tap_backend.ts";
+
+/** An interface of the host, made when it is not there. */
+export interface TapConfig {
+  readonly type: "tap";
+  /** As `ip link` shows it. */
+  readonly name: string;
+  /** Pairs of queues; 1 when left out. */
+  readonly queues?: number;
+}
+
+/** What a card is connected to. */
+export type NetBackendConfig = TapConfig;
+
+/** A network card. */
+export interface NetConfig {
+  /** Tells the kinds of devices apart. */
+  readonly kind: "net";
+  readonly backend: NetBackendConfig;
+  /** Its address, `02:00:00:00:00:01`; a random one when left out. */
+  readonly mac?: string;
+  /** Longest IP packet in bytes: told to the guest, and set on a tap. 1500 is what both assume when left out. */
+  readonly mtu?: number;
+  /** How fast the guest may send. */
+  readonly sendRate?: RateConfig;
+  /** How fast it may be sent to. */
+  readonly receiveRate?: RateConfig;
+}
+
+/** IFNAMSIZ less the final NUL. */
+const NAME_BYTES = 15;
+/** Spec 5.1.4.1: the least IPv4 may be asked to carry, and the most a 16-bit field holds. */
+const MTU = { min: 68, max: 65535 } as const;
+/** MAX_TAP_QUEUES of drivers/net/tun.c is 256; a guest has a queue for each processor at most. */
+const MAX_QUEUES = 32;
+const TUN = "/dev/net/tun";
+const WORDS = "mac=, mtu=, queues=, tx-bytes=, tx-packets=, rx-bytes=, rx-packets=";
+
+export const netKind: DeviceKind<NetConfig> = {
+  kind: "net",
+  syntax: "tap=NAME[,mac=…][,mtu=N]|none",
+
+  parse(flag: string): NetConfig {
+    const [first = "", ...words] = flag.split(",");
+    const backend = parseBackend(flag, first);
+    const options = new Map<string, string>();
+    for (const word of words) {
+      const [name = "", value = ""] = splitOnce(word);
+      if (!WORDS.split(", ").includes(`${name}=`) || value === "" || options.has(name)) {
+        throw new FlagError(`Cannot read network "${flag}": "${word}" is not one of ${WORDS}`);
+      }
+      options.set(name, value);
+    }
+    const number = (name: string) => parseNumber(flag, name, options.get(name));
+    const queues = number("queues");
+    const mac = options.get("mac");
+    return {
+      kind: "net",
+      backend: queues === undefined ? backend : { ...backend, queues },
+      ...optional("mac", mac),
+      ...optional("mtu", number("mtu")),
+      ...optional("sendRate", rateOf(number("tx-bytes"), number("tx-packets"))),
+      ...optional("receiveRate", rateOf(number("rx-bytes"), number("rx-packets"))),
+    };
+  },
+
+  check(config: NetConfig, report: (problem: Problem) => void): void {
+    const complain = (code: string, message: string, hint?: string) =>
+      report({ field: "--net", code, message, ...optional("hint", hint) });
+    const { mac, mtu } = config;
+    if (mac !== undefined && macBytes(mac) === undefined) {
+      complain(
+        "NET_MAC",
+        `Cannot use address "${mac}": it is not one of a single card`,
+        "write six bytes in hexadecimal, the first one even: mac=02:00:00:00:00:01",
+      );
+    }
+    if (mtu !== undefined && !isWhole(mtu, MTU.min, MTU.max)) {
+      complain("NET_MTU", `Cannot use an MTU of ${mtu}: ${MTU.min} to ${MTU.max} are possible`);
+    }
+    for (const rate of [config.sendRate, config.receiveRate]) {
+      const values = [rate?.bytesPerSecond, rate?.packetsPerSecond];
+      if (values.every((value) => value === undefined || value > 0)) continue;
+      complain("NET_RATE", "Cannot limit a network to nothing", "leave --net out for no network");
+    }
+    checkTap(config.backend, complain);
+  },
+
+  claims({ backend }: NetConfig): readonly Claim[] {
+    const { name, queues = 1 } = backend;
+    return [{
+      resource: `tap:${name}`,
+      description: `tap "${name}"`,
+      alone: true,
+      field: "--net",
+      code: "TAP_TWICE",
+      hint: queues > 1 ? "one card has all its queues" : "give each card a tap of its own",
+    }];
+  },
+
+  create(config: NetConfig, host: HostResources): LiveDevice {
+    const backend = openBackend(config, host);
+    const device = new NetDevice(backend, {
+      mac: macBytes(config.mac ?? "") ?? randomMac(),
+      ...optional("mtu", config.mtu),
+      ...optional("sendRate", config.sendRate),
+      ...optional("receiveRate", config.receiveRate),
+    });
+    return { device, close: () => backend.close() };
+  },
+};
+
+function parseBackend(flag: string, word: string): NetBackendConfig {
+  const [type, value] = splitOnce(word);
+  if (type === "tap" && value !== "") return { type: "tap", name: value };
+  throw new FlagError(
+    `Cannot connect --net "${flag}": "${word}" is not one of tap=NAME, none`,
+    "write --net tap=tap0, or leave --net out",
+  );
+}
+
+type Complain = (code: string, message: string, hint?: string) => void;
+
+function checkTap({ name, queues = 1 }: TapConfig, complain: Complain): void {
+  if (!/^[^\s/%:]+$/.test(name) || new TextEncoder().encode(name).length > NAME_BYTES) {
+    complain(
+      "TAP_NAME",
+      `Cannot name an interface "${name}"`,
+      `use at most ${NAME_BYTES} letters and digits: tap0`,
+    );
+  }
+  if (!isWhole(queues, 1, MAX_QUEUES)) {
+    complain("TAP_QUEUES", `Cannot use ${queues} queues: 1 to ${MAX_QUEUES} are possible`);
+  }
+  try {
+    Deno.openSync(TUN, { read: true, write: true }).close();
+  } catch (error) {
+    const missing = error instanceof Deno.errors.NotFound;
+    complain(
+      "TAP_ACCESS",
+      `Cannot open ${TUN}: ${missing ? "this host has no tap driver" : "permission denied"}`,
+      missing ? "load it: sudo modprobe tun" : `let your user open it: sudo chmod 666 ${TUN}`,
+    );
+  }
+}
+
+function openBackend({ backend, mtu }: NetConfig, { loop }: HostResources): NetBackend {
+  const { name, queues = 1 } = backend;
+  return new TapBackend({ name, queues, ...optional("mtu", mtu) }, loop);
+}
+
+/** The six bytes of a unicast address; undefined for anything else. */
+function macBytes(text: string): Uint8Array | undefined {
+  if (!/^[\da-f]{2}(:[\da-f]{2}){5}$/i.test(text)) return undefined;
+  const bytes = Uint8Array.from(text.split(":"), (byte) => Number.parseInt(byte, 16));
+  const usable = ((bytes[0] ?? 1) & 1) === 0 && bytes.some((byte) => byte !== 0);
+  return usable ? bytes : undefined;
+}
+
+/** Locally administered, so that no vendor has it. */
+function randomMac(): Uint8Array {
+  const bytes = crypto.getRandomValues(new Uint8Array(ETH_ALEN));
+  bytes[0] = ((bytes[0] ?? 0) & 0xfc) | 2;
+  return bytes;
+}
+
+function rateOf(bytesPerSecond?: number, packetsPerSecond?: number): RateConfig | undefined {
+  if (bytesPerSecond === undefined && packetsPerSecond === undefined) return undefined;
+  return {
+    ...optional("bytesPerSecond", bytesPerSecond),
+    ...optional("packetsPerSecond", packetsPerSecond),
+  };
+}
+
+/** Digits, with K, M or G for powers of 1024 behind them. */
+function parseNumber(flag: string, name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const [, digits, unit = ""] = /^(\d{1,15})([KMG]?)$/.exec(text) ?? [];
+  if (digits === undefined) {
+    throw new FlagError(
+      `Cannot read network "${flag}": "${text}" is not a number`,
+      `write ${name}=1000, or ${name}=10M`,
+    );
+  }
+  return Number(digits) * 1024 ** (unit === "" ? 0 : "KMG".indexOf(unit) + 1);
+}
+
+function splitOnce(word: string): [string, string] {
+  const at = word.indexOf("=");
+  return at < 0 ? [word, ""] : [word.slice(0, at), word.slice(at + 1)];
+}
+
+function isWhole(value: number, min: number, max: number): boolean {
+  return Number.isInteger(value) && value >= min && value <= max;
+}
+
+/** `{name: value}`, or nothing to spread when there is no value. */
+function optional<K extends string, T>(
+  name: K,
+  value: T | undefined,
+): { readonly [key in K]?: T } {
+  return (value === undefined ? {} : { [name]: value }) as { readonly [key in K]?: T };
+}
