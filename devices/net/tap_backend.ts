@@ -28,6 +28,7 @@ export class TapBackend implements NetBackend, Watcher {
   readonly receiveOffloads: number;
   readonly sendHeader: Uint8Array<ArrayBuffer> = new Uint8Array(virtio_net_hdr_v1.size);
   readonly prefix: Uint8Array<ArrayBuffer> = new Uint8Array(PREFIX_BYTES);
+  readonly #loop: EventLoop;
   readonly #tap: Tap;
   readonly #send = new PacketVectors(this.sendHeader);
   readonly #receive = new PacketVectors(this.prefix);
@@ -38,6 +39,7 @@ export class TapBackend implements NetBackend, Watcher {
 
   /** Throws SysError, with a hint. */
   constructor(options: Omit<TapOptions, "headerBytes">, loop: EventLoop) {
+    this.#loop = loop;
     this.#tap = new Tap({ ...options, headerBytes: virtio_net_hdr_v1.size });
     this.queuePairs = this.#pairsInUse = options.queues;
     this.sendOffloads = this.receiveOffloads = this.#tap.offloads;
@@ -87,7 +89,7 @@ export class TapBackend implements NetBackend, Watcher {
       queue.watch?.[Symbol.dispose]();
       queue.watch = undefined;
     }
-    this.#events?.carrierChanged(false);
+    this.#loop.defer(() => this.#events?.carrierChanged(false));
   }
 
   listen(pair: number, wanted: boolean): void {

@@ -25,6 +25,13 @@ uint8_t test_blk_wce(void);
 uint8_t test_blk_irq(void);
 uint8_t test_blk_bench(void);
 
+uint8_t test_net_info(void);
+uint8_t test_net_echo(void);
+uint8_t test_net_client(void);
+uint8_t test_net_bad(void);
+uint8_t test_net_send(void);
+uint8_t test_net_receive(void);
+
 uint8_t test_mmio_bench(void);
 uint8_t test_kick_bench(void);
 
