@@ -28,6 +28,8 @@ export const HEADERS = [
   "sys/statfs.h",
   "sys/syscall.h",
   "sys/uio.h",
+  "sys/un.h",
+  "sys/wait.h",
   "net/if.h",
   "linux/falloc.h",
   "linux/fs.h",

@@ -1,4 +1,4 @@
-/** virtio-net as configuration: `--net tap=NAME[,mac=…]`. */
+/** virtio-net as configuration: `--net tap=NAME[,mac=…]`, `--net user`. */
 import {
   type Claim,
   type DeviceKind,
@@ -9,21 +9,22 @@ import {
 } from "../../src/virtio/device_kind.ts";
 import { ETH_ALEN } from "./abi.ts";
 import type { NetBackend } from "./backend.ts";
+import {
+  checkConnection,
+  connectionClaims,
+  isWhole,
+  type NetBackendConfig,
+  parseConnection,
+  type TapConfig,
+} from "./connection.ts";
 import { NetDevice } from "./device.ts";
 import type { RateConfig } from "./rate.ts";
+import { ConnectingSource, ListeningSource } from "./socket_backend.ts";
+import { StreamBackend } from "./stream_backend.ts";
 import { TapBackend } from "./tap_backend.ts";
+import { PasstSource } from "./user_backend.ts";
 
-/** An interface of the host, made when it is not there. */
-export interface TapConfig {
-  readonly type: "tap";
-  /** As `ip link` shows it. */
-  readonly name: string;
-  /** Pairs of queues; 1 when left out. */
-  readonly queues?: number;
-}
-
-/** What a card is connected to. */
-export type NetBackendConfig = TapConfig;
+export type { NetBackendConfig } from "./connection.ts";
 
 /** A network card. */
 export interface NetConfig {
@@ -40,22 +41,17 @@ export interface NetConfig {
   readonly receiveRate?: RateConfig;
 }
 
-/** IFNAMSIZ less the final NUL. */
-const NAME_BYTES = 15;
 /** Spec 5.1.4.1: the least IPv4 may be asked to carry, and the most a 16-bit field holds. */
 const MTU = { min: 68, max: 65535 } as const;
-/** MAX_TAP_QUEUES of drivers/net/tun.c is 256; a guest has a queue for each processor at most. */
-const MAX_QUEUES = 32;
-const TUN = "/dev/net/tun";
 const WORDS = "mac=, mtu=, queues=, tx-bytes=, tx-packets=, rx-bytes=, rx-packets=";
 
 export const netKind: DeviceKind<NetConfig> = {
   kind: "net",
-  syntax: "tap=NAME[,mac=…][,mtu=N]|none",
+  syntax: "tap=NAME|user|socket=PATH|listen=PATH|none[,mac=…][,mtu=N]",
 
   parse(flag: string): NetConfig {
     const [first = "", ...words] = flag.split(",");
-    const backend = parseBackend(flag, first);
+    const backend = parseConnection(flag, first);
     const options = new Map<string, string>();
     for (const word of words) {
       const [name = "", value = ""] = splitOnce(word);
@@ -69,7 +65,7 @@ export const netKind: DeviceKind<NetConfig> = {
     const mac = options.get("mac");
     return {
       kind: "net",
-      backend: queues === undefined ? backend : { ...backend, queues },
+      backend: queues === undefined ? backend : { ...tapOf(flag, backend), queues },
       ...optional("mac", mac),
       ...optional("mtu", number("mtu")),
       ...optional("sendRate", rateOf(number("tx-bytes"), number("tx-packets"))),
@@ -96,19 +92,11 @@ export const netKind: DeviceKind<NetConfig> = {
       if (values.every((value) => value === undefined || value > 0)) continue;
       complain("NET_RATE", "Cannot limit a network to nothing", "leave --net out for no network");
     }
-    checkTap(config.backend, complain);
+    checkConnection(config.backend, complain);
   },
 
   claims({ backend }: NetConfig): readonly Claim[] {
-    const { name, queues = 1 } = backend;
-    return [{
-      resource: `tap:${name}`,
-      description: `tap "${name}"`,
-      alone: true,
-      field: "--net",
-      code: "TAP_TWICE",
-      hint: queues > 1 ? "one card has all its queues" : "give each card a tap of its own",
-    }];
+    return connectionClaims(backend);
   },
 
   create(config: NetConfig, host: HostResources): LiveDevice {
@@ -123,43 +111,28 @@ export const netKind: DeviceKind<NetConfig> = {
   },
 };
 
-function parseBackend(flag: string, word: string): NetBackendConfig {
-  const [type, value] = splitOnce(word);
-  if (type === "tap" && value !== "") return { type: "tap", name: value };
-  throw new FlagError(
-    `Cannot connect --net "${flag}": "${word}" is not one of tap=NAME, none`,
-    "write --net tap=tap0, or leave --net out",
-  );
-}
-
-type Complain = (code: string, message: string, hint?: string) => void;
-
-function checkTap({ name, queues = 1 }: TapConfig, complain: Complain): void {
-  if (!/^[^\s/%:]+$/.test(name) || new TextEncoder().encode(name).length > NAME_BYTES) {
-    complain(
-      "TAP_NAME",
-      `Cannot name an interface "${name}"`,
-      `use at most ${NAME_BYTES} letters and digits: tap0`,
-    );
-  }
-  if (!isWhole(queues, 1, MAX_QUEUES)) {
-    complain("TAP_QUEUES", `Cannot use ${queues} queues: 1 to ${MAX_QUEUES} are possible`);
-  }
-  try {
-    Deno.openSync(TUN, { read: true, write: true }).close();
-  } catch (error) {
-    const missing = error instanceof Deno.errors.NotFound;
-    complain(
-      "TAP_ACCESS",
-      `Cannot open ${TUN}: ${missing ? "this host has no tap driver" : "permission denied"}`,
-      missing ? "load it: sudo modprobe tun" : `let your user open it: sudo chmod 666 ${TUN}`,
-    );
-  }
+/** Only taps have queues to choose. */
+function tapOf(flag: string, backend: NetBackendConfig): TapConfig {
+  if (backend.type === "tap") return backend;
+  throw new FlagError(`Cannot read network "${flag}": queues= is for tap=NAME only`);
 }
 
 function openBackend({ backend, mtu }: NetConfig, { loop }: HostResources): NetBackend {
-  const { name, queues = 1 } = backend;
-  return new TapBackend({ name, queues, ...optional("mtu", mtu) }, loop);
+  switch (backend.type) {
+    case "tap": {
+      const { name, queues = 1 } = backend;
+      return new TapBackend({ name, queues, ...optional("mtu", mtu) }, loop);
+    }
+    case "socket": {
+      const { path, listen } = backend;
+      const source = listen === true
+        ? new ListeningSource(path, loop)
+        : new ConnectingSource(path, loop);
+      return new StreamBackend(source, loop);
+    }
+    case "user":
+      return new StreamBackend(new PasstSource(backend.forwards ?? []), loop);
+  }
 }
 
 /** The six bytes of a unicast address; undefined for anything else. */
@@ -201,10 +174,6 @@ function parseNumber(flag: string, name: string, text: string | undefined): numb
 function splitOnce(word: string): [string, string] {
   const at = word.indexOf("=");
   return at < 0 ? [word, ""] : [word.slice(0, at), word.slice(at + 1)];
-}
-
-function isWhole(value: number, min: number, max: number): boolean {
-  return Number.isInteger(value) && value >= min && value <= max;
 }
 
 /** `{name: value}`, or nothing to spread when there is no value. */

@@ -74,6 +74,10 @@ export const LOCK_NB = 4;
 // signal.h: the first real-time signal glibc leaves to programs (bits 32 and 33 are its own).
 export const SIGRTMIN = 34;
 export const SIG_BLOCK = 0;
+export const SIGKILL = 9;
+
+// sys/wait.h
+export const WNOHANG = 1;
 
 // uio.h
 export const iovec = struct("struct iovec", { iov_base: u64, iov_len: u64 });
@@ -114,6 +118,12 @@ export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_CLOEXEC = 0o2000000;
 export const SOCK_NONBLOCK = 0o4000;
+
+// sys/un.h
+export const sockaddr_un = struct("struct sockaddr_un", {
+  sun_family: u16,
+  sun_path: array(u8, 108),
+});
 
 // net/if.h and bits/ioctls.h. `ifr_flags` is the first name of a union of 24 bytes; `ifr_mtu` is in it, too.
 export const IFNAMSIZ = 16;

@@ -1,5 +1,6 @@
 /** What `dinovisor run` was asked for: its words read into plain data, with everything that is wrong with them. */
 import { type BlockConfig, blockKind } from "../../devices/block/kind.ts";
+import { parseForward, type PortForward } from "../../devices/net/connection.ts";
 import { type NetConfig, netKind } from "../../devices/net/kind.ts";
 import type { ConsoleConfigMode, Discovery } from "../machine/config.ts";
 import { FlagError, type Problem } from "../virtio/device_kind.ts";
@@ -51,7 +52,7 @@ export function readRunSettings(words: ParsedWords): ReadSettings {
     memoryMib: reader.read("mem", "MEM_INVALID", parseMemory) ?? DEFAULT_MEMORY_MIB,
     vcpus: reader.read("cpus", "CPUS_INVALID", parseCpus) ?? 1,
     disks: reader.readAll("disk", "DISK_INVALID", blockKind.parse),
-    nets: reader.readAll("net", "NET_INVALID", parseNet).flat(),
+    nets: reader.nets(),
     console: reader.read("console", "CONSOLE_INVALID", parseConsole) ?? { mode: "auto" },
     discovery: reader.read("discovery", "DISCOVERY_INVALID", parseDiscovery) ?? "auto",
     ...optional("timeoutMs", reader.read("timeout", "TIMEOUT_INVALID", parseDuration)),
@@ -127,6 +128,22 @@ class SettingsReader {
     return undefined;
   }
 
+  /** The cards; published ports belong to the first one that passt serves. */
+  nets(): readonly NetConfig[] {
+    const nets = this.readAll("net", "NET_INVALID", parseNet).flat();
+    const forwards = this.readAll("publish", "PUBLISH_INVALID", parseForward);
+    const index = nets.findIndex(({ backend }) => backend.type === "user");
+    if (forwards.length === 0) return nets;
+    if (index >= 0) return nets.with(index, publishing(nets[index] as NetConfig, forwards));
+    this.#complain(
+      "--publish",
+      "PUBLISH_NEEDS_USER",
+      "Cannot publish ports without --net user",
+      "add --net user; on a tap the guest's ports are reached by its own address",
+    );
+    return nets;
+  }
+
   conflict(one: string, other: string, hint: string): void {
     if (!this.has(one) || !this.has(other)) return;
     const message = `Flags --${one} and --${other} exclude each other`;
@@ -157,6 +174,10 @@ function parseDiscovery(text: string): Discovery {
     `Cannot read --discovery "${text}": it is not one of ${DISCOVERIES.join(", ")}`,
     "leave --discovery out: auto looks at the kernel",
   );
+}
+
+function publishing(net: NetConfig, forwards: readonly PortForward[]): NetConfig {
+  return { ...net, backend: { type: "user", forwards } };
 }
 
 function parseNet(text: string): NetConfig[] {

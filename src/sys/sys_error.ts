@@ -28,9 +28,12 @@ const ERRNO: Readonly<Record<number, readonly [name: string, words: string]>> = 
   28: ["ENOSPC", "no space left"],
   30: ["EROFS", "read-only file system"],
   32: ["EPIPE", "nobody reads the other end"],
+  36: ["ENAMETOOLONG", "name too long"],
   38: ["ENOSYS", "not implemented by this kernel"],
   95: ["EOPNOTSUPP", "not supported"],
+  98: ["EADDRINUSE", "address in use"],
   110: ["ETIMEDOUT", "timed out"],
+  111: ["ECONNREFUSED", "nobody listens there"],
   122: ["EDQUOT", "disk quota exceeded"],
 };
 

@@ -59,6 +59,25 @@ const READ: readonly (readonly [words: readonly string[], settings: Partial<RunS
     ],
   }],
   [["--net", "none", "--net", "none"], {}],
+  [["--net", "user", "-p", "8080:80", "-p0.0.0.0:1:2", "--publish=[::1]:3:4"], {
+    nets: [{
+      kind: "net",
+      backend: {
+        type: "user",
+        forwards: [
+          { hostPort: 8080, guestPort: 80 },
+          { address: "0.0.0.0", hostPort: 1, guestPort: 2 },
+          { address: "::1", hostPort: 3, guestPort: 4 },
+        ],
+      },
+    }],
+  }],
+  [["--net", "socket=/a", "--net", "listen=b"], {
+    nets: [
+      { kind: "net", backend: { type: "socket", path: "/a" } },
+      { kind: "net", backend: { type: "socket", path: "b", listen: true } },
+    ],
+  }],
   [["--net", "tap=tap0", "--net=tap=t1,mac=02:00:00:00:00:01,mtu=9000,queues=2,tx-bytes=1M"], {
     nets: [
       { kind: "net", backend: { type: "tap", name: "tap0" } },
@@ -174,7 +193,15 @@ const ERRORS: readonly (readonly [words: readonly string[], text: string])[] = [
   ],
   [
     ["--net", "wifi"],
-    'error: cannot connect --net "wifi": "wifi" is not one of tap=NAME, none [NET_INVALID]\nhint: write --net tap=tap0, or leave --net out',
+    'error: cannot connect --net "wifi": "wifi" is not one of tap=NAME, user, socket=PATH, listen=PATH, none [NET_INVALID]\nhint: write --net user, or leave --net out',
+  ],
+  [
+    ["-p", "80"],
+    'error: cannot publish "80": it is not [ADDR:]HOST:GUEST with two ports [PUBLISH_INVALID]\nhint: write -p 8080:80, or -p 0.0.0.0:8080:80 for everybody',
+  ],
+  [
+    ["--net", "tap=t", "-p", "8080:80"],
+    "error: cannot publish ports without --net user [PUBLISH_NEEDS_USER]\nhint: add --net user; on a tap the guest's ports are reached by its own address",
   ],
   [
     ["--vsock", "cid=3"],

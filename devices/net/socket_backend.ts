@@ -1,0 +1,86 @@
+/** Where a card's stream comes from: a Unix socket that another program listens at, or that we listen at. */
+import { EPOLLIN } from "../../src/abi/linux.ts";
+import type { EventLoop, Watch } from "../../src/loop/event_loop.ts";
+import type { OwnedFd } from "../../src/sys/fd.ts";
+import { SysError } from "../../src/sys/sys_error.ts";
+import { acceptUnix, connectUnix, listenUnix } from "../../src/sys/unix_socket.ts";
+import type { StreamSource } from "./stream_backend.ts";
+
+/** How often a program that is not there is looked for. */
+const RETRY_MS = 500;
+
+/** Connects to `path`, again and again until somebody listens there, and once more when the other end goes. */
+export class ConnectingSource implements StreamSource {
+  readonly #path: string;
+  readonly #loop: EventLoop;
+  #retry: Watch | undefined;
+
+  constructor(path: string, loop: EventLoop) {
+    this.#path = path;
+    this.#loop = loop;
+  }
+
+  seek(connected: (fd: OwnedFd) => void): void {
+    this.#retry = undefined;
+    const fd = this.#connect();
+    if (fd !== undefined) return connected(fd);
+    this.#retry = this.#loop.timer(RETRY_MS, { ready: () => this.seek(connected) });
+  }
+
+  #connect(): OwnedFd | undefined {
+    try {
+      return connectUnix(this.#path);
+    } catch (error) {
+      if (error instanceof SysError) return undefined; // not there yet, or full: the link is down meanwhile
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#retry?.[Symbol.dispose]();
+  }
+}
+
+/** Listens at `path` and serves one connection at a time; others wait. Removes the path at the end. */
+export class ListeningSource implements StreamSource {
+  readonly #path: string;
+  readonly #listener: OwnedFd;
+  readonly #watch: Watch;
+  #connected: ((fd: OwnedFd) => void) | undefined;
+
+  /** Throws SysError when it cannot listen there. A path left behind by a dead program is taken over. */
+  constructor(path: string, loop: EventLoop) {
+    this.#path = path;
+    removeAbandoned(path);
+    this.#listener = listenUnix(path);
+    this.#watch = loop.watch(this.#listener.number, 0, { ready: () => this.#accept() });
+  }
+
+  seek(connected: (fd: OwnedFd) => void): void {
+    this.#connected = connected;
+    this.#watch.update(EPOLLIN);
+  }
+
+  #accept(): void {
+    const fd = acceptUnix(this.#listener.number);
+    if (fd === undefined) return;
+    this.#watch.update(0);
+    this.#connected?.(fd);
+  }
+
+  close(): void {
+    this.#watch[Symbol.dispose]();
+    this.#listener.close();
+    Deno.removeSync(this.#path);
+  }
+}
+
+/** Nobody answers at a socket whose program has died; one that is alive is left alone, and `bind` refuses. */
+function removeAbandoned(path: string): void {
+  try {
+    if (Deno.lstatSync(path).isSocket !== true) return;
+    connectUnix(path).close();
+  } catch (error) {
+    if (error instanceof SysError && error.code === "ECONNREFUSED") Deno.removeSync(path);
+  }
+}
