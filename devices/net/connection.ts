@@ -128,7 +128,11 @@ function checkSocket({ path, listen }: SocketConfig, complain: Complain): void {
       "use a shorter one, or a relative one",
     );
   }
-  if (listen !== true) return;
+  if (listen === true) checkDirectory(path, complain);
+}
+
+/** Reports when there is no directory for a file to be made at `path`. */
+export function checkDirectory(path: string, complain: Complain): void {
   const directory = path.includes("/") ? path.slice(0, path.lastIndexOf("/")) || "/" : ".";
   try {
     if (Deno.statSync(directory).isDirectory) return;
@@ -136,8 +140,8 @@ function checkSocket({ path, listen }: SocketConfig, complain: Complain): void {
     // said below
   }
   complain(
-    "NET_SOCKET_DIRECTORY",
-    `Cannot listen at "${path}": there is no directory "${directory}"`,
+    "NET_DIRECTORY",
+    `Cannot make "${path}": there is no directory "${directory}"`,
     "create the directory first",
   );
 }

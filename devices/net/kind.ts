@@ -9,8 +9,10 @@ import {
 } from "../../src/virtio/device_kind.ts";
 import { ETH_ALEN } from "./abi.ts";
 import type { NetBackend } from "./backend.ts";
+import { CaptureBackend, PcapFile } from "./capture_backend.ts";
 import {
   checkConnection,
+  checkDirectory,
   connectionClaims,
   isWhole,
   type NetBackendConfig,
@@ -35,6 +37,8 @@ export interface NetConfig {
   readonly mac?: string;
   /** Longest IP packet in bytes: told to the guest, and set on a tap. 1500 is what both assume when left out. */
   readonly mtu?: number;
+  /** A file that everything on the cable is written to, as pcapng. */
+  readonly capture?: string;
   /** How fast the guest may send. */
   readonly sendRate?: RateConfig;
   /** How fast it may be sent to. */
@@ -43,7 +47,7 @@ export interface NetConfig {
 
 /** Spec 5.1.4.1: the least IPv4 may be asked to carry, and the most a 16-bit field holds. */
 const MTU = { min: 68, max: 65535 } as const;
-const WORDS = "mac=, mtu=, queues=, tx-bytes=, tx-packets=, rx-bytes=, rx-packets=";
+const WORDS = "mac=, mtu=, queues=, pcap=, tx-bytes=, tx-packets=, rx-bytes=, rx-packets=";
 
 export const netKind: DeviceKind<NetConfig> = {
   kind: "net",
@@ -68,6 +72,7 @@ export const netKind: DeviceKind<NetConfig> = {
       backend: queues === undefined ? backend : { ...tapOf(flag, backend), queues },
       ...optional("mac", mac),
       ...optional("mtu", number("mtu")),
+      ...optional("capture", options.get("pcap")),
       ...optional("sendRate", rateOf(number("tx-bytes"), number("tx-packets"))),
       ...optional("receiveRate", rateOf(number("rx-bytes"), number("rx-packets"))),
     };
@@ -92,6 +97,7 @@ export const netKind: DeviceKind<NetConfig> = {
       if (values.every((value) => value === undefined || value > 0)) continue;
       complain("NET_RATE", "Cannot limit a network to nothing", "leave --net out for no network");
     }
+    if (config.capture !== undefined) checkDirectory(config.capture, complain);
     checkConnection(config.backend, complain);
   },
 
@@ -100,14 +106,19 @@ export const netKind: DeviceKind<NetConfig> = {
   },
 
   create(config: NetConfig, host: HostResources): LiveDevice {
-    const backend = openBackend(config, host);
+    const backend = openCaptured(config, host);
     const device = new NetDevice(backend, {
       mac: macBytes(config.mac ?? "") ?? randomMac(),
       ...optional("mtu", config.mtu),
       ...optional("sendRate", config.sendRate),
       ...optional("receiveRate", config.receiveRate),
     });
-    return { device, close: () => backend.close() };
+    return {
+      device,
+      close: () => backend.close(),
+      setLink: (up) => device.setLink(up),
+      announce: () => device.announce(),
+    };
   },
 };
 
@@ -115,6 +126,17 @@ export const netKind: DeviceKind<NetConfig> = {
 function tapOf(flag: string, backend: NetBackendConfig): TapConfig {
   if (backend.type === "tap") return backend;
   throw new FlagError(`Cannot read network "${flag}": queues= is for tap=NAME only`);
+}
+
+function openCaptured(config: NetConfig, host: HostResources): NetBackend {
+  const file = config.capture === undefined ? undefined : new PcapFile(config.capture);
+  try {
+    const backend = openBackend(config, host);
+    return file === undefined ? backend : new CaptureBackend(backend, file);
+  } catch (error) {
+    file?.close();
+    throw error;
+  }
 }
 
 function openBackend({ backend, mtu }: NetConfig, { loop }: HostResources): NetBackend {

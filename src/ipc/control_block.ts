@@ -10,7 +10,10 @@ import { MIRROR_WORDS, RegisterMirror } from "./register_mirror.ts";
 export const IO_REQUEST = 0;
 /** Window size, columns << 16 | rows: written by control before IO_RESIZE. */
 export const WINDOW_SIZE = 1;
-/** Not 0 once the machine stops: written by control, or by an I/O thread that fails; read by threads before they sleep on something. */
+/**
+ * Not 0 once the machine stops: written by control, or by an I/O thread that fails; read by threads before they sleep on
+ * something.
+ */
 export const STOPPING = 2;
 /**
  * 1 while the I/O thread is going to look at the mailboxes before it sleeps. It stores 0 and then looks once more;
@@ -18,10 +21,15 @@ export const STOPPING = 2;
  * thread's look sees the request, or the exchange sees 0, or it sees the 1 of another vCPU whose wake-up is under way.
  */
 export const IO_LOOKS = 3;
+/** A bit for each virtio device whose cable is out: written by control before IO_LINKS. */
+export const LINKS_DOWN = 4;
+/** A bit for each device that is to announce itself: or-ed in by control before IO_LINKS, taken whole by the I/O loop. */
+export const ANNOUNCE = 5;
 const MACHINE_WORDS = 8;
 
 export const IO_STOP = 1;
 export const IO_RESIZE = 2;
+export const IO_LINKS = 4;
 
 // Words of one vCPU.
 /**

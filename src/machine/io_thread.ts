@@ -5,7 +5,16 @@ import { MMIO_NOTIFY, MmioTransport } from "../../transports/mmio.ts";
 import { MmioInterrupt } from "../../transports/mmio_interrupt.ts";
 import type { Transport } from "../../transports/transport.ts";
 import { EPOLLIN } from "../abi/linux.ts";
-import { ControlBlock, IO_REQUEST, IO_RESIZE, IO_STOP, WINDOW_SIZE } from "../ipc/control_block.ts";
+import {
+  ANNOUNCE,
+  ControlBlock,
+  IO_LINKS,
+  IO_REQUEST,
+  IO_RESIZE,
+  IO_STOP,
+  LINKS_DOWN,
+  WINDOW_SIZE,
+} from "../ipc/control_block.ts";
 import { type MailboxHandler, MailboxServer } from "../ipc/mailbox.ts";
 import type { IoInit, IoReport } from "../ipc/messages.ts";
 import { bindIoEventfd, unbindIoEventfd } from "../kvm/vm.ts";
@@ -195,7 +204,17 @@ export class IoThread implements MailboxHandler {
     this.#serial.woken();
     const requests = Atomics.exchange(this.#block.words, IO_REQUEST, 0);
     if ((requests & IO_RESIZE) !== 0) this.#resize();
+    if ((requests & IO_LINKS) !== 0) this.#changeLinks();
     if ((requests & IO_STOP) !== 0) this.#stop();
+  }
+
+  #changeLinks(): void {
+    const down = Atomics.load(this.#block.words, LINKS_DOWN);
+    const announcing = Atomics.exchange(this.#block.words, ANNOUNCE, 0);
+    this.#attached.forEach(({ live }, index) => {
+      live.setLink?.(((down >>> index) & 1) === 0);
+      if (((announcing >>> index) & 1) !== 0) live.announce?.();
+    });
   }
 
   /** MailboxHandler: a register read of device `window`. */

@@ -10,8 +10,11 @@
 import type { BootState } from "../arch/types.ts";
 import { setUpVm } from "../arch/vm.ts";
 import {
+  ANNOUNCE,
   ControlBlock,
+  IO_LINKS,
   IO_RESIZE,
+  LINKS_DOWN,
   STOPPING,
   VCPU_PAUSE,
   VCPU_STOP,
@@ -317,6 +320,33 @@ export class Machine implements AsyncDisposable {
   resize(columns: number, rows: number): void {
     Atomics.store(this.#block.words, WINDOW_SIZE, (columns << 16) | (rows & 0xffff));
     this.#askIo(IO_RESIZE);
+  }
+
+  /**
+   * Plugs the cable of network card `card` (0: the first one) in, or pulls it out; packets on their way are lost then.
+   * Throws MachineError NO_SUCH_CARD.
+   */
+  setLink(card: number, up: boolean): void {
+    const bit = this.#cardBit(card);
+    if (up) Atomics.and(this.#block.words, LINKS_DOWN, ~bit);
+    else Atomics.or(this.#block.words, LINKS_DOWN, bit);
+    this.#askIo(IO_LINKS);
+  }
+
+  /** Has the guest tell its neighbours where network card `card` is, as after a move. Throws like `setLink`. */
+  announce(card: number): void {
+    Atomics.or(this.#block.words, ANNOUNCE, this.#cardBit(card));
+    this.#askIo(IO_LINKS);
+  }
+
+  /** There are 32 devices at most (maxVirtioSlots), so one word has a bit for each. */
+  #cardBit(card: number): number {
+    const cards = [...this.plan.devices.keys()]
+      .filter((index) => this.plan.devices[index]?.config.kind === "net");
+    const index = cards[card];
+    if (index !== undefined) return 1 << index;
+    const message = `Cannot find network card ${card}: the machine has ${cards.length}`;
+    throw new MachineError(message, "NO_SUCH_CARD");
   }
 
   #askIo(request: number): void {

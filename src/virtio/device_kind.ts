@@ -63,6 +63,10 @@ export interface LiveDevice {
   close(): void;
   /** The user's window has changed; for devices that show one. */
   resize?(columns: number, rows: number): void;
+  /** The cable is plugged in or pulled out; for network cards. */
+  setLink?(up: boolean): void;
+  /** The guest is asked to tell its neighbours where it is; for network cards. */
+  announce?(): void;
 }
 
 /** One kind of device; `C` is its configuration: plain data. */

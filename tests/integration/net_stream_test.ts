@@ -1,10 +1,11 @@
 /** Cards on Unix stream sockets: between two machines, with QEMU, and with a script that is the network. */
-import { assert, assertEquals } from "../../src/std/assert.ts";
+import { Machine } from "../../src/machine/machine.ts";
+import { assert, assertEquals, assertThrows } from "../../src/std/assert.ts";
 import { buildTinyGuest } from "../guest/build.ts";
 import { CliProcess, runTinyCli, tinyArgs } from "../support/cli_process.ts";
 import { missingProgram } from "../support/debian_program.ts";
 import { ScriptNetwork } from "../support/script_network.ts";
-import { kvmTest } from "../support/kvm.ts";
+import { delay, kvmTest, tinyConfig, until } from "../support/kvm.ts";
 
 const LIMIT = { limitMs: 120_000 };
 const NO_QEMU = await missingProgram("qemu-system-x86_64", "--version", "qemu-system-x86");
@@ -118,6 +119,47 @@ kvmTest(
     });
   },
 );
+
+kvmTest("the link is pulled and plugged in by the machine's owner", async () => {
+  await withDirectory(async (path) => {
+    await using network = ScriptNetwork.listen(`${path}/lan`);
+    const config = await tinyConfig({
+      words: "test=net-echo",
+      console: { mode: "file", path: `${path}/serial` },
+      devices: [{ kind: "net", backend: { type: "socket", path: `${path}/lan` } }],
+    });
+    await using machine = await Machine.create(config);
+    machine.start();
+    await until("the guest is ready", () => readText(`${path}/serial`).includes("ready"));
+    const echoes = async () => {
+      const sent = network.datagram(100);
+      await network.send([sent], Infinity);
+      const got = await Promise.race([network.receive(), delay(300)]);
+      return got !== undefined && network.isEcho(sent, got);
+    };
+    assert(await echoes());
+    machine.setLink(0, false);
+    await delay(100);
+    await network.send([network.datagram(100)], Infinity); // lost
+    await delay(100);
+    machine.setLink(0, true);
+    machine.announce(0); // the tiny guest knows nothing of it: no harm
+    await delay(100);
+    assert(await echoes());
+    assertThrows(() => machine.setLink(1, true), Error, "the machine has 1");
+    await network.send([network.datagram(4, "quit")], Infinity);
+    assertEquals((await machine.exited).status, 0);
+    assertEquals(readText(`${path}/serial`), "ready\nanswered 3\n");
+  });
+});
+
+function readText(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return "";
+  }
+}
 
 kvmTest("a stream of nonsense is cut off, and the next connection works", async () => {
   await withDirectory(async (path) => {

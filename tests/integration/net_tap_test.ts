@@ -99,6 +99,50 @@ netTest("packets with bad headers never reach the host", async () => {
   assertEquals(network.counter("vm0", "rx_errors") + network.counter("vm0", "rx_frame_errors"), 0);
 });
 
+netTest("a recording has what passed in both directions, byte by byte", async () => {
+  using network = new NetNamespace();
+  network.addTap("vm0", "10.0.0.1/24");
+  const path = Deno.makeTempFileSync({ prefix: "dinovisor-pcap-" });
+  try {
+    await using cli = await start(network, "test=net-echo", `tap=vm0,pcap=${path}`);
+    assertEquals(peer(network, "echo", GUEST, PORT, "5", "1472", "489"), "4 of 4\n");
+    peer(network, "quit", GUEST, PORT);
+    assertEquals((await cli.ended).code, 0);
+    const datagrams = recordedFrames(path).filter(({ frame }) =>
+      frame[12] === 8 && frame[23] === 17
+    );
+    const lengths = [5, 494, 983, 1472].map((length) => 42 + length);
+    assertEquals(datagrams.map(({ frame }) => frame.length), [
+      ...lengths.flatMap((n) => [n, n]),
+      46,
+      46,
+    ]);
+    assertEquals(datagrams.map(({ outbound }) => outbound), datagrams.map((_, i) => i % 2 === 1));
+    for (let i = 0; i < datagrams.length; i += 2) {
+      assertEquals(datagrams[i]?.frame.slice(42), datagrams[i + 1]?.frame.slice(42));
+    }
+    assertEquals(new TextDecoder().decode(datagrams.at(-1)?.frame.slice(42)), "quit");
+  } finally {
+    Deno.removeSync(path);
+  }
+});
+
+/** The frames of a pcapng file of one interface. */
+function recordedFrames(path: string): { frame: Uint8Array; outbound: boolean }[] {
+  const bytes = Deno.readFileSync(path);
+  const view = new DataView(bytes.buffer);
+  const frames: { frame: Uint8Array; outbound: boolean }[] = [];
+  for (let at = 0; at < bytes.length; at += view.getUint32(at + 4, true)) {
+    const total = view.getUint32(at + 4, true);
+    assertEquals(view.getUint32(at + total - 4, true), total, "a block's length at its end");
+    if (view.getUint32(at, true) !== 6) continue;
+    const length = view.getUint32(at + 20, true);
+    const outbound = view.getUint32(at + total - 12, true) === 2;
+    frames.push({ frame: bytes.slice(at + 28, at + 28 + length), outbound });
+  }
+  return frames;
+}
+
 netTest("every frame of a flood reaches the host, small ones and segments of 64 KiB", async () => {
   using network = new NetNamespace();
   network.addTap("vm0", "10.0.0.1/24");
