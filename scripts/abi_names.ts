@@ -129,6 +129,7 @@ export const NO_C_NAME: Readonly<Record<string, string>> = {
   VIRTIO_NET_F_GUEST_USO6: "Linux 6.2; Debian 12's header is older",
   VIRTIO_NET_F_HOST_USO: "Linux 6.2; Debian 12's header is older",
   VIRTIO_NET_HDR_GSO_UDP_L4: "Linux 6.2; Debian 12's header is older",
+  VLAN_TAG_BYTES: "IEEE 802.1Q; linux/if_vlan.h does not export VLAN_HLEN",
   VLAN_N_VID: "IEEE 802.1Q: 12 bits; linux/if_vlan.h does not export it",
   SECTOR_BYTES:
     "the text of the virtio specification (5.2.4); the kernel's SECTOR_SIZE is not exported",

@@ -87,4 +87,6 @@ export const ETH_ALEN = 6;
 /** Destination, source, type. */
 export const ETH_HLEN = 14;
 export const ETH_P_8021Q = 0x8100;
+/** What a VLAN tag adds to a frame. */
+export const VLAN_TAG_BYTES = 4;
 export const VLAN_N_VID = 4096;

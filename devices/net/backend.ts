@@ -46,6 +46,11 @@ export interface NetBackend {
   readonly receiveOffloads: number;
   /** Pairs of queues; packets of one flow stay on one of them. */
   readonly queuePairs: number;
+  /**
+   * The longest frame to expect, segmented ones aside, in bytes. Should a longer one come, it may be lost, and room is
+   * made for all that follow.
+   */
+  readonly longestFrame: number;
   /** Whether the cable is plugged in at the other end, for now. */
   readonly carrier: boolean;
   /** The header of the packet that `send` is called for, 12 bytes: filled in and checked by the caller. */

@@ -86,6 +86,7 @@ export class CaptureBackend implements NetBackend {
   readonly sendOffloads: number;
   readonly receiveOffloads: number;
   readonly queuePairs: number;
+  readonly longestFrame: number;
   readonly sendHeader: Uint8Array<ArrayBuffer>;
   readonly prefix: Uint8Array<ArrayBuffer>;
   readonly #inner: NetBackend;
@@ -97,6 +98,7 @@ export class CaptureBackend implements NetBackend {
     this.sendOffloads = inner.sendOffloads;
     this.receiveOffloads = inner.receiveOffloads;
     this.queuePairs = inner.queuePairs;
+    this.longestFrame = inner.longestFrame;
     this.sendHeader = inner.sendHeader;
     this.prefix = inner.prefix;
   }

@@ -79,6 +79,7 @@ export class NetDevice implements VirtioDevice, NetEvents, ControlTarget {
     this.#mac = setup.mac.slice(0, ETH_ALEN);
     this.#mtu = setup.mtu;
     this.maxPairs = backend.queuePairs;
+    this.#settings.longestFrame = backend.longestFrame;
     this.queueSizes = new Array<number>(2 * this.maxPairs + 1).fill(QUEUE_SIZE);
     this.features = offer(backend, setup.mtu !== undefined);
     const pairs = Array.from({ length: this.maxPairs }, (_, pair) => pair);

@@ -7,7 +7,7 @@ import type { Watch, Watcher } from "../../src/loop/event_loop.ts";
 import type { DescriptorChain } from "../../src/virtio/chain.ts";
 import type { ActivationContext, Virtqueue } from "../../src/virtio/device.ts";
 import { IovecList } from "../../src/virtio/iovec_list.ts";
-import { ETH_HLEN, virtio_net_hdr_v1 } from "./abi.ts";
+import { ETH_HLEN, virtio_net_hdr_v1, VLAN_TAG_BYTES } from "./abi.ts";
 import { MAX_FRAME_BYTES, type NetBackend, OFFLOAD_CSUM, PREFIX_BYTES } from "./backend.ts";
 import { isTagged } from "./filter.ts";
 import { acceptForReceiving, isSegmented, setBuffers } from "./header.ts";
@@ -15,7 +15,6 @@ import type { RateLimit } from "./rate.ts";
 import type { NetSettings } from "./settings.ts";
 
 const HEADER_BYTES = virtio_net_hdr_v1.size;
-const VLAN_TAG_BYTES = 4;
 /** Pieces of guest memory in one call; the kernel takes 1024 (UIO_MAXIOV), of which backends need one or two. */
 export const MAX_SEGMENTS = 1000;
 /** Bytes received in one turn; then others have theirs. */
@@ -167,8 +166,10 @@ export class ReceiveQueue implements Watcher {
 
   #longest(): number {
     const segmented = (this.#settings.receiveOffloads & ~OFFLOAD_CSUM) !== 0;
-    const frame = ETH_HLEN + VLAN_TAG_BYTES + this.#settings.mtu;
-    return HEADER_BYTES + (segmented ? MAX_FRAME_BYTES : Math.min(MAX_FRAME_BYTES, frame));
+    if (segmented) return HEADER_BYTES + MAX_FRAME_BYTES;
+    const { mtu, longestFrame } = this.#settings;
+    const frame = ETH_HLEN + VLAN_TAG_BYTES + mtu;
+    return HEADER_BYTES + Math.min(MAX_FRAME_BYTES, longestFrame, frame);
   }
 
   #keep(queue: Virtqueue, chain: DescriptorChain): void {
@@ -206,7 +207,10 @@ export class ReceiveQueue implements Watcher {
   /** A packet of `length` bytes, header included, is in `prefix` and in the reserve. */
   #deliver(queue: Virtqueue, length: number): void {
     const { prefix } = this.#backend;
-    if (length > PREFIX_BYTES + this.#room.bytes || !this.#wants(prefix, length)) {
+    const isCut = length > PREFIX_BYTES + this.#room.bytes;
+    // Longer than its network said: whoever changed its MTU loses one packet by it.
+    if (isCut && this.#settings.mergeable) this.#settings.longestFrame = MAX_FRAME_BYTES;
+    if (isCut || !this.#wants(prefix, length)) {
       this.#settings.receiveDrops++; // the buffers stay in the reserve: the driver has not seen them
       return;
     }

@@ -10,6 +10,8 @@ export class NetSettings {
   mergeable = false;
   /** With VIRTIO_NET_F_MTU: no longer IP packet is received. */
   mtu = Infinity;
+  /** No longer frame is expected, segmented ones aside; see `NetBackend`. */
+  longestFrame = Infinity;
   /** Whether packets move at all. */
   linkUp = true;
   readonly filter: ReceiveFilter = new ReceiveFilter();

@@ -43,6 +43,7 @@ export class StreamBackend implements NetBackend, Watcher {
   readonly sendOffloads = 0;
   readonly receiveOffloads = 0;
   readonly queuePairs = 1;
+  readonly longestFrame = MAX_FRAME_BYTES;
   readonly sendHeader: Uint8Array<ArrayBuffer> = new Uint8Array(HEADER_BYTES);
   readonly prefix: Uint8Array<ArrayBuffer> = new Uint8Array(PREFIX_BYTES);
   readonly #loop: EventLoop;

@@ -8,7 +8,7 @@ import { PacketVectors } from "../../src/sys/packet_vectors.ts";
 import { EAGAIN } from "../../src/sys/sys_error.ts";
 import { Tap, type TapOptions } from "../../src/sys/tap.ts";
 import type { IovecList } from "../../src/virtio/iovec_list.ts";
-import { virtio_net_hdr_v1 } from "./abi.ts";
+import { ETH_HLEN, virtio_net_hdr_v1, VLAN_TAG_BYTES } from "./abi.ts";
 import { type NetBackend, type NetEvents, PREFIX_BYTES } from "./backend.ts";
 
 /** One pair of queues: a descriptor, and what is waited for. */
@@ -24,6 +24,7 @@ class TapQueue {
 
 export class TapBackend implements NetBackend, Watcher {
   readonly queuePairs: number;
+  readonly longestFrame: number;
   readonly sendOffloads: number;
   readonly receiveOffloads: number;
   readonly sendHeader: Uint8Array<ArrayBuffer> = new Uint8Array(virtio_net_hdr_v1.size);
@@ -42,6 +43,7 @@ export class TapBackend implements NetBackend, Watcher {
     this.#loop = loop;
     this.#tap = new Tap({ ...options, headerBytes: virtio_net_hdr_v1.size });
     this.queuePairs = this.#pairsInUse = options.queues;
+    this.longestFrame = ETH_HLEN + VLAN_TAG_BYTES + this.#tap.mtu;
     this.sendOffloads = this.receiveOffloads = this.#tap.offloads;
     this.#queues = Array.from({ length: options.queues }, () => new TapQueue());
     this.#queues.forEach((queue, pair) => {

@@ -55,6 +55,8 @@ export class Tap implements Disposable {
   readonly #fds: OwnedFd[] = [];
   /** Offloads the host's stack does for us and may leave to us: TUN_F_*. */
   readonly offloads: number;
+  /** Longest IP packet of the interface in bytes, as it was when we came. */
+  readonly mtu: number;
 
   /** Throws SysError, with a hint. */
   constructor(options: TapOptions) {
@@ -66,6 +68,7 @@ export class Tap implements Disposable {
         libc().ioctl_buffer(control.number, SIOCGIFFLAGS, request(options.name)) === 0;
       for (let queue = 0; queue < options.queues; queue++) this.#attach(options);
       if (options.mtu !== undefined) setMtu(control.number, options.name, options.mtu);
+      this.mtu = mtuOf(control.number, options.name);
       if (!existed) bringUp(control.number, options.name);
       this.offloads = this.#probeOffloads();
     } catch (error) {
@@ -159,10 +162,14 @@ function numberOf(bytes: Uint8Array<ArrayBuffer>): number {
   return new DataView(bytes.buffer).getUint32(ifreq.at.ifr_flags, true);
 }
 
-function setMtu(control: FdNumber, name: string, mtu: number): void {
+function mtuOf(control: FdNumber, name: string): number {
   const present = request(name);
   check(libc().ioctl_buffer(control, SIOCGIFMTU, present), `read the MTU of "${name}"`);
-  if (numberOf(present) === mtu) return;
+  return numberOf(present);
+}
+
+function setMtu(control: FdNumber, name: string, mtu: number): void {
+  if (mtuOf(control, name) === mtu) return;
   if (libc().ioctl_buffer(control, SIOCSIFMTU, request(name, mtu)) === 0) return;
   throw new SysError(
     `set the MTU of "${name}" to ${mtu}`,

@@ -268,3 +268,20 @@ netTest("rate limit", "what is received is limited, too", (stand) => {
   for (let i = 0; i < 100; i++) stand.loop.advance(10);
   assertEquals(first + second + stand.received().length, 60);
 }, { without: VIRTIO_NET_F_MRG_RXBUF, receiveRate: { packetsPerSecond: 100 } });
+
+netTest(
+  "NET-29",
+  "a frame longer than its network said is lost once, and room is made for the next",
+  (stand) => {
+    stand.offer(sizes(40, 512));
+    stand.network.arrive(packetOf(1514));
+    assertEquals(concat(...stand.received()).length, 1526);
+    stand.network.arrive(packetOf(9000));
+    assertEquals(stand.received(), []);
+    assertEquals(stand.device.drops.received, 1);
+    stand.network.arrive(packetOf(9000));
+    const got = stand.received();
+    assertEquals(concat(...got), concat(netHeader({ numBuffers: got.length }), frameOf(9000)));
+  },
+  { without: GUEST_SEGMENTS, longestFrame: 1518 },
+);

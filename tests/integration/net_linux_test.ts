@@ -15,8 +15,16 @@ const decoder = new TextDecoder();
 
 const ignore = namespaceRefusal();
 
-function netTest(name: string, work: (network: NetNamespace) => Promise<void>, refusal = ignore) {
-  if (refusal !== undefined) return Deno.test({ name, ignore: true, fn: () => {} });
+function netTest(
+  name: string,
+  work: (network: NetNamespace) => Promise<void>,
+  refusal: string | undefined = ignore,
+): void {
+  if (refusal !== undefined) {
+    console.log(`ignored: ${refusal}`);
+    Deno.test({ name, ignore: true, fn: () => {} });
+    return;
+  }
   linuxTest(name, async () => {
     using network = new NetNamespace();
     await work(network);

@@ -1,5 +1,6 @@
 /** A network in memory: frames the guest sent, frames on their way to it, and as much room as a test wants. */
 import {
+  MAX_FRAME_BYTES,
   type NetBackend,
   type NetEvents,
   OFFLOAD_CSUM,
@@ -23,6 +24,7 @@ export const ALL_OFFLOADS: number = OFFLOAD_CSUM | OFFLOAD_TSO4 | OFFLOAD_TSO6 |
 export interface FakeNetworkSetup {
   readonly offloads?: number;
   readonly queuePairs?: number;
+  readonly longestFrame?: number;
 }
 
 /** A packet the guest sent. */
@@ -36,6 +38,7 @@ export class FakeNetwork implements NetBackend {
   readonly sendOffloads: number;
   readonly receiveOffloads: number;
   readonly queuePairs: number;
+  readonly longestFrame: number;
   carrier = true;
   readonly sendHeader: Uint8Array<ArrayBuffer> = new Uint8Array(HEADER_BYTES);
   readonly prefix: Uint8Array<ArrayBuffer> = new Uint8Array(PREFIX_BYTES);
@@ -54,6 +57,7 @@ export class FakeNetwork implements NetBackend {
     this.#ram = ram;
     this.sendOffloads = this.receiveOffloads = setup.offloads ?? ALL_OFFLOADS;
     this.queuePairs = setup.queuePairs ?? 1;
+    this.longestFrame = setup.longestFrame ?? MAX_FRAME_BYTES;
     this.listening = new Array<boolean>(this.queuePairs).fill(false);
     this.#waiting = this.listening.map(() => []);
   }
