@@ -10,6 +10,7 @@ import {
   VIRTIO_NET_F_MQ,
   VIRTIO_NET_F_MTU,
 } from "../../devices/net/abi.ts";
+import { OFFLOAD_CSUM, OFFLOAD_USO4 } from "../../devices/net/backend.ts";
 import { assert, assertEquals } from "../../src/std/assert.ts";
 import { concat, littleEndian } from "../support/guest_ram.ts";
 import { MMIO } from "../support/mmio_driver.ts";
@@ -92,6 +93,16 @@ netTest(
     }
   },
   { offloads: 0 },
+);
+
+netTest(
+  "NET-42",
+  "HOST_USO is offered only when the backend cuts datagrams of both IP versions",
+  (stand) => {
+    assertEquals(stand.driver.offered() & (1n << 56n), 0n);
+    assertEquals(stand.driver.offered() & (1n << 54n), 1n << 54n);
+  },
+  { offloads: OFFLOAD_CSUM | OFFLOAD_USO4 },
 );
 
 netTest("NET-01", "without MQ the control queue is queue 2", (stand) => {
@@ -218,6 +229,10 @@ netTest("NETC-08, NETC-10", "both address tables count from the command on", (st
     [OTHER, GROUP, UNLISTED_GROUP].map((mac) => stand.accepts(to(mac))),
     [false, false, true],
   );
+  assertEquals(stand.command(command(1, 0, table(OTHER), table())), OK);
+  stand.bringUp();
+  stand.offer([2048, 2048, 2048]);
+  assert(!stand.accepts(to(OTHER)), "NETC-07: empty after a reset");
 });
 
 netTest("NETC-11", "more addresses than fit count as all", (stand) => {
@@ -225,6 +240,7 @@ netTest("NETC-11", "more addresses than fit count as all", (stand) => {
   assertEquals(stand.command(command(1, 0, table(...many), table(GROUP))), OK);
   assert(stand.accepts(to(OTHER)));
   assert(!stand.accepts(to(UNLISTED_GROUP)), "the other table has room");
+  assert(stand.accepts(to(GROUP)), "and is read from its place");
 });
 
 netTest(

@@ -285,3 +285,15 @@ netTest(
   },
   { without: GUEST_SEGMENTS, longestFrame: 1518 },
 );
+
+netTest(
+  "MMIO-18",
+  "while another queue is stopped, receive buffers taken ahead are not lost",
+  (stand) => {
+    stand.offer(sizes(4, 2048));
+    stand.driver.transport.disableQueue(1);
+    for (let i = 0; i < 4; i++) stand.network.arrive(packetOf(1514));
+    assertEquals(stand.received().length, 4);
+  },
+  { without: VIRTIO_NET_F_MRG_RXBUF },
+);
