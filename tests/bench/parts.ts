@@ -7,6 +7,7 @@ import { disksRows, machinesRows, vcpuRows } from "./parts/growth.ts";
 import { interruptRows } from "./parts/interrupts.ts";
 import { linuxRows } from "./parts/linux.ts";
 import { memoryRows } from "./parts/memory.ts";
+import { netRows } from "./parts/net.ts";
 import { startRows } from "./parts/start.ts";
 import { warmRows } from "./parts/warm.ts";
 
@@ -23,5 +24,6 @@ export const PARTS: Readonly<Record<string, Part>> = {
   vcpus: vcpuRows,
   disks: disksRows,
   machines: machinesRows,
+  net: netRows,
   linux: linuxRows,
 };

@@ -1,18 +1,15 @@
 /**
- * What a card on a tap carries, with the tiny guest's driver in ring 3 at the one end and the host's stack, or a sender
- * that never rests, at the other; beside QEMU microvm with the same tap in the same run. Run directly, as root:
- *
- *     deno run -A tests/bench/net.ts [--quick]
+ * virtio-net: what a card on a tap carries, with the tiny guest's driver in ring 3 at the one end and the host's stack,
+ * or a sender that never rests, at the other. Needs root, for the tap and its namespace.
  */
-import { buildTinyGuest } from "../guest/build.ts";
-import { commandLine } from "../support/cli_process.ts";
-import { NetNamespace } from "../support/net_namespace.ts";
-import { qemu, qemuVersion } from "./monitors.ts";
-import { markdown, type Row, type Sampler, takeTurns } from "./table.ts";
+import { NetNamespace } from "../../support/net_namespace.ts";
+import { dinovisor, qemu } from "../monitors.ts";
+import { type Setting, tinyGuest } from "../setting.ts";
+import { announce, type Row, type Sampler, takeTurns } from "../table.ts";
 
 const TAP = "vm0";
-const MEMORY_MIB = 64;
-const BLAST = new URL("blast.c", import.meta.url).pathname;
+const ROUNDS = 3;
+const BLAST = new URL("../blast.c", import.meta.url).pathname;
 const TICK_MS = 10;
 
 interface Load {
@@ -33,17 +30,13 @@ interface Sample {
 
 type Command = (words: string) => string[];
 
-function ours(kernel: string): Command {
-  return (words) =>
-    commandLine([
-      ...["run", "-k", kernel, "-m", `${MEMORY_MIB}`, "--cmdline-only", words],
-      ...["--net", `tap=${TAP}`],
-    ]);
+function ours(tiny: string): Command {
+  return (words) => [...dinovisor().command(tinyGuest(tiny, words)), "--net", `tap=${TAP}`];
 }
 
-function theirs(kernel: string): Command {
+function theirs(tiny: string): Command {
   return (words) => [
-    ...qemu().command({ kernel, cmdline: words, memoryMib: MEMORY_MIB }),
+    ...qemu().command(tinyGuest(tiny, words)),
     ...["-netdev", `tap,id=n,ifname=${TAP},script=no,downscript=no,vhost=off`],
     ...["-device", "virtio-net-device,netdev=n"],
   ];
@@ -93,11 +86,6 @@ async function measure(network: NetNamespace, command: string[], load: Load, bla
   return { ops, bytes, cycles, deviceMs: device * TICK_MS } as const;
 }
 
-function cyclesPerSecond(): number {
-  const mhz = /^cpu MHz\s*: ([\d.]+)/m.exec(Deno.readTextFileSync("/proc/cpuinfo"))?.[1];
-  return Number(mhz) * 1e6;
-}
-
 async function compileBlast(directory: string): Promise<string> {
   const program = `${directory}/blast`;
   const { success, stderr } = await new Deno.Command("gcc", {
@@ -107,53 +95,56 @@ async function compileBlast(directory: string): Promise<string> {
   return program;
 }
 
-/** All rows. `scale` shortens the runs. */
-export async function netRows(scale = 1, rounds = 3): Promise<Row[]> {
+export async function netRows(setting: Setting): Promise<Row[]> {
+  if (Deno.uid() !== 0) {
+    console.error("net left out: only root may make a tap");
+    return [];
+  }
   const directory = Deno.makeTempDirSync({ prefix: "dinovisor-bench-" });
   using network = new NetNamespace();
   network.addTap(TAP, "10.0.0.1/24", "vnet_hdr");
   try {
-    const kernel = await buildTinyGuest();
     const blast = await compileBlast(directory);
-    const count = (n: number) => Math.round(n * scale);
-    const loads: Load[] = [
-      { name: "tx 60 B", words: `test=net-send size=60 count=${count(1_000_000)}`, blast: 0 },
-      { name: "tx 1514 B", words: `test=net-send size=1514 count=${count(1_000_000)}`, blast: 0 },
-      {
-        name: "tx TSO 65000 B",
-        words: `test=net-send size=65000 tso count=${count(100_000)}`,
-        blast: 0,
-      },
-      { name: "rx 60 B", words: `test=net-receive size=60 count=${count(500_000)}`, blast: 60 },
-      {
-        name: "rx 1514 B",
-        words: `test=net-receive size=1514 count=${count(500_000)}`,
-        blast: 1514,
-      },
-    ];
-    const monitors: [string, Command][] = [["dinovisor", ours(kernel)]];
-    if (await qemuVersion() !== undefined) monitors.push(["QEMU", theirs(kernel)]);
+    const monitors: [string, Command][] = [["dinovisor", ours(setting.tiny)]];
+    if (setting.hasQemu) monitors.push(["QEMU", theirs(setting.tiny)]);
     const rows: Row[] = [];
-    for (const load of loads) rows.push(...await loadRows(network, load, monitors, blast, rounds));
+    for (const load of loads(setting)) {
+      rows.push(...await loadRows(setting, network, load, monitors, blast));
+    }
     return rows;
   } finally {
     Deno.removeSync(directory, { recursive: true });
   }
 }
 
+function loads({ amount }: Setting): Load[] {
+  const send = (words: string, count: number) => `test=net-send ${words} count=${amount(count)}`;
+  const receive = (size: number) => ({
+    name: `rx ${size} B`,
+    words: `test=net-receive size=${size} count=${amount(500_000)}`,
+    blast: size,
+  });
+  return [
+    { name: "tx 60 B", words: send("size=60", 1_000_000), blast: 0 },
+    { name: "tx 1514 B", words: send("size=1514", 1_000_000), blast: 0 },
+    { name: "tx TSO 65000 B", words: send("size=65000 tso", 100_000), blast: 0 },
+    receive(60),
+    receive(1514),
+  ];
+}
+
 /** One load's rows: rate, throughput and the monitor's own time, all out of the same runs. */
 async function loadRows(
+  setting: Setting,
   network: NetNamespace,
   load: Load,
   monitors: readonly [string, Command][],
   blast: string,
-  rounds: number,
 ): Promise<Row[]> {
-  const hz = cyclesPerSecond();
   const samples = new Map<string, Sample[]>(monitors.map(([name]) => [name, []]));
   const samplers = monitors.map(([name, command]): Sampler => [name, async () => {
     const run = await measure(network, command(`${load.words} end=spin`), load, blast);
-    const seconds = run.cycles / hz;
+    const seconds = run.cycles / setting.cyclesPerSecond;
     const gigabytes = run.bytes / 1e9;
     samples.get(name)?.push({
       packetsPerSecond: run.ops / seconds,
@@ -162,20 +153,22 @@ async function loadRows(
     });
     return run.ops / seconds;
   }]);
-  const rate = await takeTurns(load.name, "packets/s", rounds, samplers);
-  const column = (unit: string, pick: (sample: Sample) => number): Row => ({
-    name: load.name,
-    unit,
-    samples: new Map([...samples].map(([name, values]) => [name, values.map(pick)])),
-  });
+  const name = `${load.name}, tap`;
+  const rate = await takeTurns(
+    { name, unit: "packets/s", better: "more" },
+    setting.rounds(ROUNDS),
+    samplers,
+  );
+  const column = (unit: string, better: Row["better"], pick: (sample: Sample) => number): Row =>
+    announce({
+      name,
+      unit,
+      better,
+      samples: new Map([...samples].map(([name, values]) => [name, values.map(pick)])),
+    });
   return [
     rate,
-    column("GB/s", (sample) => sample.gigabytesPerSecond),
-    column("s of monitor/GB", (sample) => sample.secondsPerGigabyte),
+    column("GB/s", "more", (sample) => sample.gigabytesPerSecond),
+    column("s of monitor/GB", "less", (sample) => sample.secondsPerGigabyte),
   ];
-}
-
-if (import.meta.main) {
-  const quick = Deno.args.includes("--quick");
-  console.log(markdown(await netRows(quick ? 0.2 : 1, quick ? 1 : 3)));
 }
