@@ -24,6 +24,7 @@ export const HEADERS = [
   "sys/file.h",
   "sys/ioctl.h",
   "sys/mman.h",
+  "sys/random.h",
   "sys/socket.h",
   "sys/statfs.h",
   "sys/syscall.h",

@@ -31,6 +31,9 @@ export const O_RDWR = 2;
 export const O_CLOEXEC = 0o2000000;
 export const O_NONBLOCK = 0o4000;
 
+// sys/random.h
+export const GRND_NONBLOCK = 1;
+
 // sys/mman.h
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;

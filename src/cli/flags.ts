@@ -3,6 +3,7 @@
  * a flag is added here and read in the command's own page.
  */
 import { blockKind } from "../../devices/block/kind.ts";
+import { rngKind } from "../../devices/rng/kind.ts";
 
 export type CommandName =
   | "run"
@@ -168,6 +169,14 @@ export const FLAGS: readonly Flag[] = [
     value: "cid=N[,uds=PATH]",
     help: "host-guest sockets; not in this version",
     commands: ["run"],
+  },
+  {
+    name: "rng",
+    value: rngKind.syntax,
+    fallback: "none",
+    help: "a source of random numbers; Linux gets a boot seed without it",
+    commands: ["run"],
+    offers: ["none", "on", "on,rate="],
   },
   {
     name: "console",

@@ -30,7 +30,11 @@ export function machineConfig(settings: RunSettings, guest?: GuestSetup): Machin
     vcpus: settings.vcpus,
     discovery: settings.discovery,
     console: consoleOf(settings, guest),
-    devices: guest === undefined ? settings.disks : [rootDisk(guest), ...settings.disks],
+    devices: [
+      ...(guest === undefined ? [] : [rootDisk(guest)]),
+      ...settings.disks,
+      ...(settings.rng === undefined ? [] : [settings.rng]), // behind the disks: /dev/vda stays what it is
+    ],
   };
 }
 

@@ -1,5 +1,6 @@
 /** What `dinovisor run` was asked for: its words read into plain data, with everything that is wrong with them. */
 import { type BlockConfig, blockKind } from "../../devices/block/kind.ts";
+import { type RngConfig, rngKind } from "../../devices/rng/kind.ts";
 import type { ConsoleConfigMode, Discovery } from "../machine/config.ts";
 import { FlagError, type Problem } from "../virtio/device_kind.ts";
 import type { ParsedWords } from "./parse.ts";
@@ -17,6 +18,8 @@ export interface RunSettings {
   readonly memoryMib: number;
   readonly vcpus: number;
   readonly disks: readonly BlockConfig[];
+  /** Left out: none. */
+  readonly rng?: RngConfig;
   readonly console: ConsoleConfigMode;
   readonly discovery: Discovery;
   readonly timeoutMs?: number;
@@ -49,6 +52,7 @@ export function readRunSettings(words: ParsedWords): ReadSettings {
     memoryMib: reader.read("mem", "MEM_INVALID", parseMemory) ?? DEFAULT_MEMORY_MIB,
     vcpus: reader.read("cpus", "CPUS_INVALID", parseCpus) ?? 1,
     disks: reader.readAll("disk", "DISK_INVALID", blockKind.parse),
+    ...optional("rng", reader.read("rng", "RNG_INVALID", parseRng)),
     console: reader.read("console", "CONSOLE_INVALID", parseConsole) ?? { mode: "auto" },
     discovery: reader.read("discovery", "DISCOVERY_INVALID", parseDiscovery) ?? "auto",
     ...optional("timeoutMs", reader.read("timeout", "TIMEOUT_INVALID", parseDuration)),
@@ -155,6 +159,10 @@ function parseDiscovery(text: string): Discovery {
     `Cannot read --discovery "${text}": it is not one of ${DISCOVERIES.join(", ")}`,
     "leave --discovery out: auto looks at the kernel",
   );
+}
+
+function parseRng(text: string): RngConfig | undefined {
+  return text === "none" ? undefined : rngKind.parse(text);
 }
 
 function refuseNet(text: string): void {

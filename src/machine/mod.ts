@@ -8,6 +8,7 @@ export type {
   ConsoleConfig,
   ConsolePortConfig,
   DeviceConfig,
+  RngConfig,
 } from "../../devices/mod.ts";
 export type { DeviceSlot, DiscoveryMethod, RamRange } from "../arch/types.ts";
 export type { ChannelConfig, Problem } from "../virtio/device_kind.ts";

@@ -26,6 +26,8 @@ const SYMBOLS = {
   fallocate: { parameters: ["i32", "i32", "i64", "i64"], result: "i32" },
   // int fstatfs(int fd, struct statfs *buf);
   fstatfs: { parameters: ["i32", "buffer"], result: "i32" },
+  // ssize_t getrandom(void *buf, size_t buflen, unsigned int flags); into guest RAM, so by address
+  getrandom: { parameters: ["usize", "u32", "u32"], result: "i32" },
   // int flock(int fd, int operation);
   flock: { parameters: ["i32", "i32"], result: "i32" },
   // int ioctl(int fd, unsigned long request, ...); by what the argument is:

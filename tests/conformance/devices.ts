@@ -17,6 +17,7 @@ import {
   VIRTIO_CONSOLE_F_SIZE,
 } from "../../devices/console/abi.ts";
 import { ConsoleDevice } from "../../devices/console/device.ts";
+import { RngDevice } from "../../devices/rng/device.ts";
 import { assertEquals } from "../../src/std/assert.ts";
 import { blockReadRequest, sectorsOf } from "../support/block_requests.ts";
 import {
@@ -27,8 +28,9 @@ import {
   echoOf,
 } from "../support/echo_device.ts";
 import { FakeDisk } from "../support/fake_disk.ts";
+import { FakeEntropy } from "../support/fake_entropy.ts";
 import { FakeTerminal } from "../support/fake_terminal.ts";
-import { type GuestRam, pattern } from "../support/guest_ram.ts";
+import { type GuestRam, pattern, POISON } from "../support/guest_ram.ts";
 import type { DeviceRow, Request, Specimen } from "../support/test_stand.ts";
 
 const ECHO_BYTES = 48;
@@ -90,6 +92,16 @@ export const DEVICES: readonly DeviceRow[] = [
     writableConfig: [],
     changesConfig: true,
     answers: false,
+    holdsMany: false,
+  },
+  {
+    name: "rng",
+    make: (ram) => rngSpecimen(ram),
+    knownFeatures: 0n,
+    configBytes: 0,
+    writableConfig: [],
+    changesConfig: false,
+    answers: true,
     holdsMany: false,
   },
 ];
@@ -168,6 +180,32 @@ function printRequest(terminal: FakeTerminal, bytes: Uint8Array): Request {
     check: ({ usedLength }) => {
       assertEquals(usedLength, 0);
       assertEquals(terminal.printed.slice(-bytes.length), bytes);
+    },
+  };
+}
+
+function rngSpecimen(ram: GuestRam): Specimen {
+  const entropy = new FakeEntropy(ram);
+  entropy.varies = false;
+  return {
+    device: new RngDevice(entropy),
+    queue: 0,
+    request: (seed) => randomRequest(16 + seed % 48),
+    stall: () => {
+      entropy.room = 0;
+    },
+    release: () => entropy.refill(Infinity),
+    changeConfig: () => {},
+  };
+}
+
+function randomRequest(bytes: number): Request {
+  return {
+    readable: new Uint8Array(),
+    writable: bytes,
+    check: ({ response, usedLength }) => {
+      assertEquals(usedLength, bytes);
+      assertEquals(response.filter((byte) => byte === POISON).length, 0);
     },
   };
 }

@@ -36,6 +36,8 @@ static const struct {
   { "blk-wce", test_blk_wce },
   { "blk-irq", test_blk_irq },
   { "blk-bench", test_blk_bench },
+  { "rng", test_rng },
+  { "rng-greedy", test_rng_greedy },
   { "mmio-bench", test_mmio_bench },
   { "kick-bench", test_kick_bench },
   { "smp-start", test_smp_start },

@@ -9,6 +9,7 @@
 /* Device ids, clause 5. */
 #define VIRTIO_ID_CONSOLE 3
 #define VIRTIO_ID_BLOCK 2
+#define VIRTIO_ID_RNG 4
 
 /* Feature bits, clause 6. */
 #define FEATURE(bit) (1ull << (bit))
