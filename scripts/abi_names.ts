@@ -17,6 +17,7 @@ export const HEADERS = [
   "stdio.h",
   "fcntl.h",
   "limits.h",
+  "poll.h",
   "signal.h",
   "time.h",
   "sys/epoll.h",
@@ -29,6 +30,7 @@ export const HEADERS = [
   "sys/statfs.h",
   "sys/syscall.h",
   "sys/uio.h",
+  "sys/un.h",
   "linux/falloc.h",
   "linux/fs.h",
   "linux/if_tun.h",
@@ -47,6 +49,7 @@ export const HEADERS = [
   "linux/virtio_pci.h",
   "linux/virtio_ring.h",
   "linux/virtio_vsock.h",
+  "linux/vm_sockets.h",
 ];
 
 const BLK_CONFIG = "struct virtio_blk_config";
@@ -119,6 +122,10 @@ export const STRUCTS: Readonly<Record<string, StructMapping>> = {
 export const NO_C_NAME: Readonly<Record<string, string>> = {
   VRING_MAX_SIZE: "a limit in the text of the virtio specification (2.7), not in a header",
   VIRTIO_MMIO_MAGIC: 'the header only has a comment (Magic value ("virt")), no number',
+  VIRTIO_VSOCK_F_STREAM: "bit 0 of the virtio specification (5.10.3), which the header leaves out",
+  VIRTIO_VSOCK_F_NO_IMPLIED_STREAM: "bit 2, likewise",
+  MIN_GUEST_CID: "the text of the virtio specification (5.10.4): 0 to 2 are taken",
+  MAX_GUEST_CID: "the text of the virtio specification (5.10.4): one below VMADDR_CID_ANY",
   SECTOR_BYTES:
     "the text of the virtio specification (5.2.4); the kernel's SECTOR_SIZE is not exported",
 };

@@ -4,6 +4,7 @@
  */
 import { blockKind } from "../../devices/block/kind.ts";
 import { rngKind } from "../../devices/rng/kind.ts";
+import { vsockKind } from "../../devices/vsock/kind.ts";
 
 export type CommandName =
   | "run"
@@ -166,8 +167,8 @@ export const FLAGS: readonly Flag[] = [
   },
   {
     name: "vsock",
-    value: "cid=N[,uds=PATH]",
-    help: "host-guest sockets; not in this version",
+    value: vsockKind.syntax,
+    help: "host-guest sockets; PATH speaks CONNECT PORT",
     commands: ["run"],
   },
   {

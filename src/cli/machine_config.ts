@@ -33,6 +33,7 @@ export function machineConfig(settings: RunSettings, guest?: GuestSetup): Machin
     devices: [
       ...(guest === undefined ? [] : [rootDisk(guest)]),
       ...settings.disks,
+      ...(settings.vsock === undefined ? [] : [settings.vsock]),
       ...(settings.rng === undefined ? [] : [settings.rng]), // behind the disks: /dev/vda stays what it is
     ],
   };

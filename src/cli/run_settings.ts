@@ -1,6 +1,7 @@
 /** What `dinovisor run` was asked for: its words read into plain data, with everything that is wrong with them. */
 import { type BlockConfig, blockKind } from "../../devices/block/kind.ts";
 import { type RngConfig, rngKind } from "../../devices/rng/kind.ts";
+import { type VsockConfig, vsockKind } from "../../devices/vsock/kind.ts";
 import type { ConsoleConfigMode, Discovery } from "../machine/config.ts";
 import { FlagError, type Problem } from "../virtio/device_kind.ts";
 import type { ParsedWords } from "./parse.ts";
@@ -18,6 +19,8 @@ export interface RunSettings {
   readonly memoryMib: number;
   readonly vcpus: number;
   readonly disks: readonly BlockConfig[];
+  /** Left out: none. */
+  readonly vsock?: VsockConfig;
   /** Left out: none. */
   readonly rng?: RngConfig;
   readonly console: ConsoleConfigMode;
@@ -52,6 +55,7 @@ export function readRunSettings(words: ParsedWords): ReadSettings {
     memoryMib: reader.read("mem", "MEM_INVALID", parseMemory) ?? DEFAULT_MEMORY_MIB,
     vcpus: reader.read("cpus", "CPUS_INVALID", parseCpus) ?? 1,
     disks: reader.readAll("disk", "DISK_INVALID", blockKind.parse),
+    ...optional("vsock", reader.read("vsock", "VSOCK_INVALID", vsockKind.parse)),
     ...optional("rng", reader.read("rng", "RNG_INVALID", parseRng)),
     console: reader.read("console", "CONSOLE_INVALID", parseConsole) ?? { mode: "auto" },
     discovery: reader.read("discovery", "DISCOVERY_INVALID", parseDiscovery) ?? "auto",
@@ -64,7 +68,6 @@ export function readRunSettings(words: ParsedWords): ReadSettings {
     ...optional("command", command),
   };
   reader.readAll("net", "NET_UNAVAILABLE", refuseNet);
-  reader.readAll("vsock", "VSOCK_UNAVAILABLE", refuseVsock);
   reader.conflict("cmdline", "cmdline-only", "put all words into --cmdline-only");
   reader.conflict("quiet", "verbose", "leave one of them out");
   return { settings, problems: reader.problems };
@@ -170,13 +173,6 @@ function refuseNet(text: string): void {
   throw new FlagError(
     `Cannot connect --net "${text}": networking is not in this version yet`,
     "leave --net out, or write --net none",
-  );
-}
-
-function refuseVsock(text: string): void {
-  throw new FlagError(
-    `Cannot connect --vsock "${text}": vsock is not in this version yet`,
-    "leave --vsock out",
   );
 }
 

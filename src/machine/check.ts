@@ -189,7 +189,11 @@ function checkClaims(claims: readonly Claim[], report: Report): void {
   const seen = new Map<string, Claim>();
   for (const claim of claims) {
     const other = seen.get(claim.resource);
-    if (other !== undefined && (other.alone || claim.alone)) {
+    if (other === undefined || !other.alone && !claim.alone) {
+      // nobody minds
+    } else if (claim.problem !== undefined) {
+      report({ ...claim.problem, message: `Cannot have ${claim.description} twice in a machine` });
+    } else {
       report({
         field: "--disk",
         code: "DISK_TWICE",

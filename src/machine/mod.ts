@@ -9,6 +9,7 @@ export type {
   ConsolePortConfig,
   DeviceConfig,
   RngConfig,
+  VsockConfig,
 } from "../../devices/mod.ts";
 export type { DeviceSlot, DiscoveryMethod, RamRange } from "../arch/types.ts";
 export type { ChannelConfig, Problem } from "../virtio/device_kind.ts";

@@ -30,7 +30,9 @@ const ERRNO: Readonly<Record<number, readonly [name: string, words: string]>> = 
   32: ["EPIPE", "nobody reads the other end"],
   38: ["ENOSYS", "not implemented by this kernel"],
   95: ["EOPNOTSUPP", "not supported"],
+  98: ["EADDRINUSE", "address already in use"],
   110: ["ETIMEDOUT", "timed out"],
+  111: ["ECONNREFUSED", "nobody listens there"],
   122: ["EDQUOT", "disk quota exceeded"],
 };
 
@@ -46,6 +48,8 @@ export const EEXIST = 17;
 export const EINVAL = 22;
 export const ENOSYS = 38;
 export const EOPNOTSUPP = 95;
+export const EADDRINUSE = 98;
+export const ECONNREFUSED = 111;
 
 /** "permission denied" for 13; "error 4711" for what we have no words for. */
 export function errnoWords(number: number): string {

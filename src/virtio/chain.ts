@@ -16,6 +16,7 @@ class Cursor {
   #index = 0;
   #within = 0;
   #remaining = 0;
+  #total = 0;
 
   /** Bytes between the cursor and the end. */
   get remaining(): number {
@@ -28,6 +29,14 @@ class Cursor {
     this.#index = 0;
     this.#within = 0;
     this.#remaining = 0;
+    this.#total = 0;
+  }
+
+  /** Moves the cursor back to the first byte: for a header whose fields are known last. */
+  rewind(): void {
+    this.#index = 0;
+    this.#within = 0;
+    this.#remaining = this.#total;
   }
 
   /** For the queue only: appends `length` > 0 bytes at `offset` of `region`. */
@@ -38,6 +47,7 @@ class Cursor {
     this.#lengths[this.#count] = length;
     this.#count++;
     this.#remaining += length;
+    this.#total += length;
   }
 
   #grow(): void {
@@ -171,6 +181,14 @@ export class ChainWriter extends Cursor {
   }
 
   u32(value: number): void {
+    this.need(4);
+    const offset = this.offset();
+    if ((offset & 3) === 0 && this.contiguous() >= 4) { // as the reader's
+      this.region().u32[offset / 4] = value;
+      this.step(4);
+      this.#written += 4;
+      return;
+    }
     this.u16(value);
     this.u16(value >>> 16);
   }

@@ -18,7 +18,13 @@ import {
 } from "../../devices/console/abi.ts";
 import { ConsoleDevice } from "../../devices/console/device.ts";
 import { RngDevice } from "../../devices/rng/device.ts";
-import { assertEquals } from "../../src/std/assert.ts";
+import {
+  VIRTIO_VSOCK_F_NO_IMPLIED_STREAM,
+  VIRTIO_VSOCK_F_SEQPACKET,
+  VIRTIO_VSOCK_F_STREAM,
+} from "../../devices/vsock/abi.ts";
+import { VsockDevice } from "../../devices/vsock/device.ts";
+import { assert, assertEquals } from "../../src/std/assert.ts";
 import { blockReadRequest, sectorsOf } from "../support/block_requests.ts";
 import {
   ECHO_CONFIG_BYTES,
@@ -30,7 +36,9 @@ import {
 import { FakeDisk } from "../support/fake_disk.ts";
 import { FakeEntropy } from "../support/fake_entropy.ts";
 import { FakeTerminal } from "../support/fake_terminal.ts";
+import { FakeVsockBackend } from "../support/fake_vsock.ts";
 import { type GuestRam, pattern, POISON } from "../support/guest_ram.ts";
+import { GUEST_CID, OP, packetBytes } from "../support/vsock_packets.ts";
 import type { DeviceRow, Request, Specimen } from "../support/test_stand.ts";
 
 const ECHO_BYTES = 48;
@@ -103,6 +111,18 @@ export const DEVICES: readonly DeviceRow[] = [
     changesConfig: false,
     answers: true,
     holdsMany: false,
+  },
+  {
+    name: "vsock",
+    make: (ram) => vsockSpecimen(ram),
+    knownFeatures: VIRTIO_VSOCK_F_STREAM | VIRTIO_VSOCK_F_SEQPACKET |
+      VIRTIO_VSOCK_F_NO_IMPLIED_STREAM,
+    configBytes: 8,
+    writableConfig: [],
+    changesConfig: false,
+    answers: false,
+    holdsMany: false,
+    neverStalls: "what the host does not take is kept, as far as the guest's credit goes",
   },
 ];
 
@@ -206,6 +226,33 @@ function randomRequest(bytes: number): Request {
     check: ({ response, usedLength }) => {
       assertEquals(usedLength, bytes);
       assertEquals(response.filter((byte) => byte === POISON).length, 0);
+    },
+  };
+}
+
+/** A connection is asked for, and dropped by the request after it: none of them piles up. */
+function vsockSpecimen(ram: GuestRam): Specimen {
+  const backend = new FakeVsockBackend(ram);
+  return {
+    device: new VsockDevice(GUEST_CID, [backend]),
+    queue: 1,
+    request: (seed) => connectRequest(backend, seed),
+    stall: () => {},
+    release: () => {},
+    changeConfig: () => {},
+  };
+}
+
+function connectRequest(backend: FakeVsockBackend, seed: number): Request {
+  const to = seed >>> 1;
+  return {
+    readable: packetBytes({ op: seed % 2 === 0 ? OP.REQUEST : OP.RST, to }),
+    writable: 0,
+    check: ({ usedLength }) => {
+      assertEquals(usedLength, 0);
+      const call = backend.called.findLast(({ port }) => port === to);
+      if (seed % 2 === 0) assert(call !== undefined, `port ${to} was called`);
+      else assert(call?.stream.isClosed ?? true, `the connection to port ${to} is gone`);
     },
   };
 }

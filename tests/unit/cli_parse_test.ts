@@ -58,6 +58,8 @@ const READ: readonly (readonly [words: readonly string[], settings: Partial<RunS
     ],
   }],
   [["--net", "none", "--net", "none"], {}],
+  [["--vsock", "cid=3"], { vsock: { kind: "vsock", cid: 3 } }],
+  [["--vsock=cid=77,uds=/a,b"], { vsock: { kind: "vsock", cid: 77, uds: "/a,b" } }],
   [["--rng", "none"], {}],
   [["--rng", "on"], { rng: { kind: "rng" } }],
   [["--rng", "on,rate=500"], { rng: { kind: "rng", bytesPerSecond: 500 } }],
@@ -168,8 +170,9 @@ const ERRORS: readonly (readonly [words: readonly string[], text: string])[] = [
     'error: cannot connect --net "tap=tap0": networking is not in this version yet [NET_UNAVAILABLE]\nhint: leave --net out, or write --net none',
   ],
   [
-    ["--vsock", "cid=3"],
-    'error: cannot connect --vsock "cid=3": vsock is not in this version yet [VSOCK_UNAVAILABLE]\nhint: leave --vsock out',
+    ["--vsock", "3"],
+    'error: cannot read --vsock "3": it is not cid=N[,uds=PATH] [VSOCK_INVALID]\n' +
+    "hint: write --vsock cid=3, or --vsock cid=3,uds=/tmp/vm.sock for other programs to connect to",
   ],
   [
     ["--timeout", "30"],
