@@ -24,4 +24,5 @@ export {
   type MachineStatus,
   type TerminalSize,
 } from "./machine.ts";
+export type { VsockAddress, VsockConnection, VsockListener } from "./vsock_host.ts";
 export { MachineError } from "./machine_error.ts";

@@ -38,6 +38,8 @@ static const struct {
   { "blk-bench", test_blk_bench },
   { "rng", test_rng },
   { "rng-greedy", test_rng_greedy },
+  { "vsock", test_vsock },
+  { "vsock-bench", test_vsock_bench },
   { "mmio-bench", test_mmio_bench },
   { "kick-bench", test_kick_bench },
   { "smp-start", test_smp_start },

@@ -28,6 +28,9 @@ uint8_t test_blk_bench(void);
 uint8_t test_rng(void);
 uint8_t test_rng_greedy(void);
 
+uint8_t test_vsock(void);
+uint8_t test_vsock_bench(void);
+
 uint8_t test_mmio_bench(void);
 uint8_t test_kick_bench(void);
 
