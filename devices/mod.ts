@@ -3,15 +3,25 @@ import type { DeviceKind } from "../src/virtio/device_kind.ts";
 import { type BlockConfig, blockKind } from "./block/kind.ts";
 import { type ConsoleConfig, consoleKind } from "./console/kind.ts";
 import { type NetConfig, netKind } from "./net/kind.ts";
+import { type RngConfig, rngKind } from "./rng/kind.ts";
+import { type VsockConfig, vsockKind } from "./vsock/kind.ts";
 
 export type { BlockConfig } from "./block/kind.ts";
 export type { ConsoleConfig, ConsolePortConfig } from "./console/kind.ts";
 export type { NetBackendConfig, NetConfig } from "./net/kind.ts";
+export type { RngConfig } from "./rng/kind.ts";
+export type { VsockConfig } from "./vsock/kind.ts";
 
 /** What a machine may be given. */
-export type DeviceConfig = BlockConfig | ConsoleConfig | NetConfig;
+export type DeviceConfig = BlockConfig | ConsoleConfig | NetConfig | RngConfig | VsockConfig;
 
-const KINDS = { block: blockKind, console: consoleKind, net: netKind } as const;
+const KINDS = {
+  block: blockKind,
+  console: consoleKind,
+  net: netKind,
+  rng: rngKind,
+  vsock: vsockKind,
+} as const;
 
 /** The kind that `config` is of, typed for it. */
 export function kindOf<C extends DeviceConfig>(config: C): DeviceKind<C> {

@@ -17,6 +17,7 @@ export const HEADERS = [
   "stdio.h",
   "fcntl.h",
   "limits.h",
+  "poll.h",
   "signal.h",
   "time.h",
   "sys/epoll.h",
@@ -24,6 +25,7 @@ export const HEADERS = [
   "sys/file.h",
   "sys/ioctl.h",
   "sys/mman.h",
+  "sys/random.h",
   "sys/socket.h",
   "sys/statfs.h",
   "sys/syscall.h",
@@ -50,6 +52,7 @@ export const HEADERS = [
   "linux/virtio_pci.h",
   "linux/virtio_ring.h",
   "linux/virtio_vsock.h",
+  "linux/vm_sockets.h",
 ];
 
 const BLK_CONFIG = "struct virtio_blk_config";
@@ -131,6 +134,10 @@ export const NO_C_NAME: Readonly<Record<string, string>> = {
   VIRTIO_NET_HDR_GSO_UDP_L4: "Linux 6.2; Debian 12's header is older",
   VLAN_TAG_BYTES: "IEEE 802.1Q; linux/if_vlan.h does not export VLAN_HLEN",
   VLAN_N_VID: "IEEE 802.1Q: 12 bits; linux/if_vlan.h does not export it",
+  VIRTIO_VSOCK_F_STREAM: "bit 0 of the virtio specification (5.10.3), which the header leaves out",
+  VIRTIO_VSOCK_F_NO_IMPLIED_STREAM: "bit 2, likewise",
+  MIN_GUEST_CID: "the text of the virtio specification (5.10.4): 0 to 2 are taken",
+  MAX_GUEST_CID: "the text of the virtio specification (5.10.4): one below VMADDR_CID_ANY",
   SECTOR_BYTES:
     "the text of the virtio specification (5.2.4); the kernel's SECTOR_SIZE is not exported",
 };

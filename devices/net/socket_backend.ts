@@ -2,7 +2,7 @@
 import { EPOLLIN } from "../../src/abi/linux.ts";
 import type { EventLoop, Watch } from "../../src/loop/event_loop.ts";
 import type { OwnedFd } from "../../src/sys/fd.ts";
-import { SysError } from "../../src/sys/sys_error.ts";
+import { ECONNREFUSED } from "../../src/sys/sys_error.ts";
 import { acceptUnix, connectUnix, listenUnix } from "../../src/sys/unix_socket.ts";
 import type { StreamSource } from "./stream_backend.ts";
 
@@ -22,18 +22,10 @@ export class ConnectingSource implements StreamSource {
 
   seek(connected: (fd: OwnedFd) => void): void {
     this.#retry = undefined;
-    const fd = this.#connect();
-    if (fd !== undefined) return connected(fd);
+    const fd = connectUnix(this.#path);
+    if (typeof fd !== "number") return connected(fd);
+    // Not there yet, or full: the link is down meanwhile.
     this.#retry = this.#loop.timer(RETRY_MS, { ready: () => this.seek(connected) });
-  }
-
-  #connect(): OwnedFd | undefined {
-    try {
-      return connectUnix(this.#path);
-    } catch (error) {
-      if (error instanceof SysError) return undefined; // not there yet, or full: the link is down meanwhile
-      throw error;
-    }
   }
 
   close(): void {
@@ -75,12 +67,17 @@ export class ListeningSource implements StreamSource {
   }
 }
 
+function isSocket(path: string): boolean {
+  try {
+    return Deno.lstatSync(path).isSocket === true;
+  } catch {
+    return false; // nothing there
+  }
+}
+
 /** Nobody answers at a socket whose program has died; one that is alive is left alone, and `bind` refuses. */
 function removeAbandoned(path: string): void {
-  try {
-    if (Deno.lstatSync(path).isSocket !== true) return;
-    connectUnix(path).close();
-  } catch (error) {
-    if (error instanceof SysError && error.code === "ECONNREFUSED") Deno.removeSync(path);
-  }
+  const fd = isSocket(path) ? connectUnix(path) : undefined;
+  if (fd === ECONNREFUSED) Deno.removeSync(path);
+  else if (typeof fd === "object") fd.close();
 }

@@ -31,6 +31,9 @@ export const O_RDWR = 2;
 export const O_CLOEXEC = 0o2000000;
 export const O_NONBLOCK = 0o4000;
 
+// sys/random.h
+export const GRND_NONBLOCK = 1;
+
 // sys/mman.h
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
@@ -54,6 +57,40 @@ export const EPOLLIN = 0x001;
 export const EPOLLOUT = 0x004;
 export const EPOLLERR = 0x008;
 export const EPOLLHUP = 0x010;
+
+// poll.h
+export const POLLHUP = 0x010;
+export const pollfd = struct("struct pollfd", { fd: i32, events: u16, revents: u16 });
+
+// sys/socket.h, sys/un.h
+export const AF_UNIX = 1;
+export const AF_INET = 2;
+export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
+export const SOCK_NONBLOCK = 0o4000;
+export const SOCK_CLOEXEC = 0o2000000;
+export const SOL_SOCKET = 1;
+export const SO_PEERCRED = 17;
+export const MSG_PEEK = 2;
+export const MSG_NOSIGNAL = 0x4000;
+export const SHUT_RD = 0;
+export const SHUT_WR = 1;
+export const msghdr = struct("struct msghdr", {
+  msg_name: u64,
+  msg_namelen: u32,
+  msg_iov: u64,
+  msg_iovlen: u64,
+  msg_control: u64,
+  msg_controllen: u64,
+  msg_flags: i32,
+});
+/** `pid`, then `uid` and `gid`: who was at the other end when the socket was connected. */
+export const ucred = struct("struct ucred", { pid: i32, uid: u32, gid: u32 });
+/** `sun_family`, then the path with its NUL: the longest name a Unix socket can have is one less. */
+export const sockaddr_un = struct("struct sockaddr_un", {
+  sun_family: u16,
+  sun_path: array(u8, 108),
+});
 
 // linux/falloc.h
 export const FALLOC_FL_KEEP_SIZE = 1;
@@ -110,20 +147,6 @@ export const itimerspec = struct("struct itimerspec", {
 });
 
 export const timespec = struct("struct timespec", { tv_sec: u64, tv_nsec: u64 });
-
-// sys/socket.h
-export const AF_UNIX = 1;
-export const AF_INET = 2;
-export const SOCK_STREAM = 1;
-export const SOCK_DGRAM = 2;
-export const SOCK_CLOEXEC = 0o2000000;
-export const SOCK_NONBLOCK = 0o4000;
-
-// sys/un.h
-export const sockaddr_un = struct("struct sockaddr_un", {
-  sun_family: u16,
-  sun_path: array(u8, 108),
-});
 
 // net/if.h and bits/ioctls.h. `ifr_flags` is the first name of a union of 24 bytes; `ifr_mtu` is in it, too.
 export const IFNAMSIZ = 16;

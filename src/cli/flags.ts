@@ -4,6 +4,8 @@
  */
 import { blockKind } from "../../devices/block/kind.ts";
 import { netKind } from "../../devices/net/kind.ts";
+import { rngKind } from "../../devices/rng/kind.ts";
+import { vsockKind } from "../../devices/vsock/kind.ts";
 
 export type CommandName =
   | "run"
@@ -174,9 +176,17 @@ export const FLAGS: readonly Flag[] = [
   },
   {
     name: "vsock",
-    value: "cid=N[,uds=PATH]",
-    help: "host-guest sockets; not in this version",
+    value: vsockKind.syntax,
+    help: "host-guest sockets; PATH speaks CONNECT PORT",
     commands: ["run"],
+  },
+  {
+    name: "rng",
+    value: rngKind.syntax,
+    fallback: "none",
+    help: "a source of random numbers; Linux gets a boot seed without it",
+    commands: ["run"],
+    offers: ["none", "on", "on,rate="],
   },
   {
     name: "console",

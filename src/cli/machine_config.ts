@@ -34,6 +34,8 @@ export function machineConfig(settings: RunSettings, guest?: GuestSetup): Machin
       ...(guest === undefined ? [] : [rootDisk(guest)]),
       ...settings.disks,
       ...settings.nets,
+      ...(settings.vsock === undefined ? [] : [settings.vsock]),
+      ...(settings.rng === undefined ? [] : [settings.rng]), // behind the disks: /dev/vda stays what it is
     ],
   };
 }

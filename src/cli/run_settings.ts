@@ -2,6 +2,8 @@
 import { type BlockConfig, blockKind } from "../../devices/block/kind.ts";
 import { parseForward, type PortForward } from "../../devices/net/connection.ts";
 import { type NetConfig, netKind } from "../../devices/net/kind.ts";
+import { type RngConfig, rngKind } from "../../devices/rng/kind.ts";
+import { type VsockConfig, vsockKind } from "../../devices/vsock/kind.ts";
 import type { ConsoleConfigMode, Discovery } from "../machine/config.ts";
 import { FlagError, type Problem } from "../virtio/device_kind.ts";
 import type { ParsedWords } from "./parse.ts";
@@ -20,6 +22,10 @@ export interface RunSettings {
   readonly vcpus: number;
   readonly disks: readonly BlockConfig[];
   readonly nets: readonly NetConfig[];
+  /** Left out: none. */
+  readonly vsock?: VsockConfig;
+  /** Left out: none. */
+  readonly rng?: RngConfig;
   readonly console: ConsoleConfigMode;
   readonly discovery: Discovery;
   readonly timeoutMs?: number;
@@ -53,6 +59,8 @@ export function readRunSettings(words: ParsedWords): ReadSettings {
     vcpus: reader.read("cpus", "CPUS_INVALID", parseCpus) ?? 1,
     disks: reader.readAll("disk", "DISK_INVALID", blockKind.parse),
     nets: reader.nets(),
+    ...optional("vsock", reader.read("vsock", "VSOCK_INVALID", vsockKind.parse)),
+    ...optional("rng", reader.read("rng", "RNG_INVALID", parseRng)),
     console: reader.read("console", "CONSOLE_INVALID", parseConsole) ?? { mode: "auto" },
     discovery: reader.read("discovery", "DISCOVERY_INVALID", parseDiscovery) ?? "auto",
     ...optional("timeoutMs", reader.read("timeout", "TIMEOUT_INVALID", parseDuration)),
@@ -63,7 +71,6 @@ export function readRunSettings(words: ParsedWords): ReadSettings {
     dryRun: reader.has("dry-run"),
     ...optional("command", command),
   };
-  reader.readAll("vsock", "VSOCK_UNAVAILABLE", refuseVsock);
   reader.conflict("cmdline", "cmdline-only", "put all words into --cmdline-only");
   reader.conflict("quiet", "verbose", "leave one of them out");
   return { settings, problems: reader.problems };
@@ -184,11 +191,8 @@ function parseNet(text: string): NetConfig[] {
   return text === "none" ? [] : [netKind.parse(text)];
 }
 
-function refuseVsock(text: string): void {
-  throw new FlagError(
-    `Cannot connect --vsock "${text}": vsock is not in this version yet`,
-    "leave --vsock out",
-  );
+function parseRng(text: string): RngConfig | undefined {
+  return text === "none" ? undefined : rngKind.parse(text);
 }
 
 /** `{name: value}`, or nothing to spread when there is no value. */

@@ -21,6 +21,7 @@ interface CommonInit {
 export interface IoInit<Plan> extends CommonInit {
   readonly plan: Plan;
   readonly memory: MemoryLayout;
+  readonly ownerSocket: { readonly path: string; readonly token: Uint8Array<ArrayBuffer> };
   readonly terminal: { readonly isTty: boolean; readonly columns: number; readonly rows: number };
 }
 

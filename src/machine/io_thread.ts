@@ -145,6 +145,7 @@ export class IoThread implements MailboxHandler {
     const { name, base } = planned.slot;
     const live = kindOf(planned.config).create(planned.config, {
       loop: this.#loop,
+      ownerSocket: this.#init.ownerSocket,
       channel: (config) => this.#watched(this.#channels.open(config)),
     });
     const irqFd = this.#init.irqFds[index] as FdNumber;

@@ -40,6 +40,14 @@ import { atMost } from "./time_limit.ts";
 import { VcpuGroup } from "./vcpu_group.ts";
 import type { VcpuHandle } from "./vcpu_handle.ts";
 import { windowsOf } from "./windows.ts";
+import {
+  newOwnerSocket,
+  requireVsock,
+  type VsockAddress,
+  type VsockConnection,
+  VsockHost,
+  type VsockListener,
+} from "./vsock_host.ts";
 import { idleVcpuWorkers, WorkerVcpu } from "./worker_vcpu.ts";
 
 /** How long a vCPU worker may take to close a descriptor and a mapping. */
@@ -108,6 +116,9 @@ export class Machine implements AsyncDisposable {
   readonly #io: IoHandle;
   readonly #placement: Placement;
   readonly #vcpus: VcpuGroup;
+  readonly #ownerSocket = newOwnerSocket();
+  /** Undefined in a machine without a vsock device. */
+  readonly #vsock: VsockHost | undefined;
   readonly #exited = Promise.withResolvers<MachineExit>();
   #bootState: BootState | undefined;
   /** Each worker that has been told what it is has said so, or died. Undefined: none has been told. */
@@ -130,6 +141,8 @@ export class Machine implements AsyncDisposable {
     const shape = { vcpus: plan.config.vcpus, devices: plan.devices.length };
     this.#block = ControlBlock.create(shape);
     this.#wake = this.#resources.use(createEventfd());
+    const hasVsock = plan.config.devices.some(({ kind }) => kind === "vsock");
+    this.#vsock = hasVsock ? new VsockHost(this.#ownerSocket) : undefined;
     this.#io = new IoHandle(this.#block, this.#wake.number, (report) => this.#heard(report));
     this.#placement = placementOf(plan, local !== undefined);
     // Workers first: they take longest, and load their modules while this thread opens KVM and reads the kernel.
@@ -210,7 +223,8 @@ export class Machine implements AsyncDisposable {
       controlThread: options.firstVcpu === undefined ? 0 : threadId(),
     } as const;
     const terminal = options.terminal ?? { isTty: false, columns: 80, rows: 24 };
-    this.#io.prepare({ ...common, plan, memory: layout, terminal });
+    const ownerSocket = this.#ownerSocket;
+    this.#io.prepare({ ...common, plan, memory: layout, terminal, ownerSocket });
     const io = this.#placement.io === "at once" ? [this.#io.start()] : [];
     const mmapSize = system.vcpuMmapSize();
     const windows = windowsOf(plan);
@@ -388,6 +402,22 @@ export class Machine implements AsyncDisposable {
     return this.stop();
   }
 
+  /**
+   * Calls a port of the guest. Rejects with MachineError: VSOCK_REFUSED when nobody listens there, NO_VSOCK when the
+   * machine has no vsock device, STATE when it does not run, VSOCK_PORT; or with the reason of the signal.
+   */
+  async connect(address: VsockAddress): Promise<VsockConnection> {
+    return await requireVsock(this.#vsock, this.#state, "connect to").connect(address);
+  }
+
+  /**
+   * Takes the guest's calls to a port of the host (CID 2), which go nowhere else then. Throws MachineError:
+   * VSOCK_IN_USE, NO_VSOCK, STATE when the machine has ended, VSOCK_PORT.
+   */
+  listen(address: { readonly vsock: number }): VsockListener {
+    return requireVsock(this.#vsock, this.#state, "listen in").listen(address);
+  }
+
   /** Ends the machine, whatever it is doing, as one pulls a plug: requests in flight are finished, no more. */
   stop(): Promise<MachineExit> {
     this.#outcome ??= { reason: "stopped" };
@@ -446,6 +476,7 @@ export class Machine implements AsyncDisposable {
 
   /** No thread works on memory or descriptors any more, or is about to be ended. */
   #release(): void {
+    this.#vsock?.close();
     this.#vcpus.terminate();
     this.#io.release();
     this.#resources.dispose();

@@ -8,6 +8,8 @@ export type {
   ConsoleConfig,
   ConsolePortConfig,
   DeviceConfig,
+  RngConfig,
+  VsockConfig,
 } from "../../devices/mod.ts";
 export type { DeviceSlot, DiscoveryMethod, RamRange } from "../arch/types.ts";
 export type { ChannelConfig, Problem } from "../virtio/device_kind.ts";
@@ -22,4 +24,5 @@ export {
   type MachineStatus,
   type TerminalSize,
 } from "./machine.ts";
+export type { VsockAddress, VsockConnection, VsockListener } from "./vsock_host.ts";
 export { MachineError } from "./machine_error.ts";

@@ -31,7 +31,7 @@ const ERRNO: Readonly<Record<number, readonly [name: string, words: string]>> = 
   36: ["ENAMETOOLONG", "name too long"],
   38: ["ENOSYS", "not implemented by this kernel"],
   95: ["EOPNOTSUPP", "not supported"],
-  98: ["EADDRINUSE", "address in use"],
+  98: ["EADDRINUSE", "address already in use"],
   110: ["ETIMEDOUT", "timed out"],
   111: ["ECONNREFUSED", "nobody listens there"],
   122: ["EDQUOT", "disk quota exceeded"],
@@ -50,6 +50,8 @@ export const EBUSY = 16;
 export const EEXIST = 17;
 export const ENOSYS = 38;
 export const EOPNOTSUPP = 95;
+export const EADDRINUSE = 98;
+export const ECONNREFUSED = 111;
 
 /** "permission denied" for 13; "error 4711" for what we have no words for. */
 export function errnoWords(number: number): string {

@@ -1,68 +1,164 @@
-/** Unix stream sockets, non-blocking: pairs, and ends that others connect to or listen at. */
-import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, sockaddr_un } from "../abi/linux.ts";
+/**
+ * Unix stream sockets, non-blocking, with data moved straight between the kernel and iovecs over guest RAM. Used by
+ * the backends of virtio-vsock and virtio-net. A name that begins with NUL is in the abstract namespace (unix(7)): no file.
+ */
+import {
+  AF_UNIX,
+  MSG_NOSIGNAL,
+  MSG_PEEK,
+  msghdr,
+  pollfd,
+  POLLHUP,
+  SHUT_RD,
+  SHUT_WR,
+  SO_PEERCRED,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  sockaddr_un,
+  SOL_SOCKET,
+  ucred,
+} from "../abi/linux.ts";
 import { type FdNumber, OwnedFd } from "./fd.ts";
-import { errno, libc } from "./libc.ts";
-import { check, EAGAIN, SysError } from "./sys_error.ts";
+import { addressOf, errno, libc } from "./libc.ts";
+import { check, SysError } from "./sys_error.ts";
 
-const TYPE = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
-/** Longest path of a Unix socket: `sun_path` less its NUL. */
-export const UNIX_PATH_BYTES: number = sockaddr_un.size - sockaddr_un.at.sun_path - 1;
-/** Connections that may wait to be accepted; one at a time is served. */
-const BACKLOG = 1;
+/** Hundreds of callers may come at once; the kernel cuts it to net.core.somaxconn. */
+const BACKLOG = 1024;
+const encoder = new TextEncoder();
+
+/** Bytes a name may have: those of sun_path without its NUL. */
+export const MAX_SOCKET_PATH: number = sockaddr_un.size - sockaddr_un.at.sun_path - 1;
+
+/** `struct sockaddr_un` of `path`, cut to its length: in the abstract namespace each byte counts, NULs too. */
+function socketAddress(path: string): Uint8Array<ArrayBuffer> {
+  const name = encoder.encode(path.startsWith("\0") ? path : `${path}\0`);
+  const address = new Uint8Array(sockaddr_un.at.sun_path + name.length);
+  new DataView(address.buffer).setUint16(sockaddr_un.at.sun_family, AF_UNIX, true);
+  address.set(name, sockaddr_un.at.sun_path);
+  return address;
+}
+
+function newSocket(): OwnedFd {
+  const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  return new OwnedFd(check(libc().socket(AF_UNIX, type, 0), "socket"));
+}
 
 /** Two connected ends. Throws SysError. */
 export function unixPair(): [OwnedFd, OwnedFd] {
   const fds = new Uint8Array(8);
-  check(libc().socketpair(AF_UNIX, TYPE, 0, fds), "socketpair");
+  const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  check(libc().socketpair(AF_UNIX, type, 0, fds), "socketpair");
   const view = new DataView(fds.buffer);
   return [new OwnedFd(view.getInt32(0, true)), new OwnedFd(view.getInt32(4, true))];
 }
 
-/** Connects to the socket at `path`. Throws SysError: ENOENT and ECONNREFUSED while nobody listens there. */
-export function connectUnix(path: string): OwnedFd {
-  return opened(
-    `connect to "${path}"`,
-    path,
-    (fd, address) => libc().connect(fd, address, address.length),
-  );
-}
-
-/** Makes a socket at `path`, which must not exist, and listens there. Throws SysError. */
+/** A socket that listens on `path`. Throws SysError (EADDRINUSE, EACCES, ENOENT). */
 export function listenUnix(path: string): OwnedFd {
-  return opened(`listen at "${path}"`, path, (fd, address) => {
-    const bound = libc().bind(fd, address, address.length);
-    return bound === -1 ? -1 : libc().listen(fd, BACKLOG);
-  });
+  const fd = newSocket();
+  try {
+    const address = socketAddress(path);
+    const name = path.replace("\0", "@");
+    check(libc().bind(fd.number, address, address.length), `bind to "${name}"`);
+    check(libc().listen(fd.number, BACKLOG), `listen on "${name}"`);
+    return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
 }
 
-function opened(
-  call: string,
-  path: string,
-  use: (fd: FdNumber, address: Uint8Array<ArrayBuffer>) => number,
-): OwnedFd {
-  const fd = new OwnedFd(check(libc().socket(AF_UNIX, TYPE, 0), "socket"));
-  if (use(fd.number, addressOfPath(path)) === 0) return fd;
+/** The next caller; undefined when there is none, or no descriptor for it. */
+export function acceptUnix(listener: FdNumber): OwnedFd | undefined {
+  const fd = libc().accept4(listener, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  return fd === -1 ? undefined : new OwnedFd(fd);
+}
+
+/** A connection to who listens on `path`, or an errno: ENOENT, ECONNREFUSED, EAGAIN (too many wait there already). */
+export function connectUnix(path: string): OwnedFd | number {
+  let fd: OwnedFd;
+  try {
+    fd = newSocket();
+  } catch (error) {
+    if (error instanceof SysError) return error.errno; // EMFILE
+    throw error;
+  }
+  const address = socketAddress(path);
+  if (libc().connect(fd.number, address, address.length) === 0) return fd;
   const number = errno();
   fd.close();
-  throw new SysError(call, number);
+  return number;
 }
 
-/** The next connection to a listening socket; undefined when there is none. Throws SysError. */
-export function acceptUnix(listener: FdNumber): OwnedFd | undefined {
-  const fd = libc().accept4(listener, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (fd >= 0) return new OwnedFd(fd);
-  const number = errno();
-  if (number === EAGAIN) return undefined;
-  throw new SysError("accept", number);
+const credentials = new Uint8Array(ucred.size);
+const credentialsLength = new Uint8Array(Uint32Array.of(ucred.size).buffer);
+
+/** The process at the other end of `fd`; 0 when it cannot be told. */
+export function peerProcess(fd: FdNumber): number {
+  new DataView(credentialsLength.buffer).setUint32(0, ucred.size, true);
+  const result = libc().getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, credentialsLength);
+  return result === -1 ? 0 : new DataView(credentials.buffer).getInt32(ucred.at.pid, true);
 }
 
-function addressOfPath(path: string): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(sockaddr_un.size);
-  new DataView(bytes.buffer).setUint16(sockaddr_un.at.sun_family, AF_UNIX, true);
-  const room = bytes.subarray(sockaddr_un.at.sun_path, bytes.length - 1);
-  const { read } = new TextEncoder().encodeInto(path, room);
-  if (read < path.length) throw new SysError(`use the socket path "${path}"`, ENAMETOOLONG);
-  return bytes;
+const polled = new Uint8Array(pollfd.size);
+const polledView = new DataView(polled.buffer);
+
+/** Whether both directions of `fd` are over: the peer has closed, or each side has ended its own. */
+export function isHungUp(fd: FdNumber): boolean {
+  polledView.setInt32(pollfd.at.fd, fd, true);
+  libc().poll(polled, 1, 0);
+  return (polledView.getUint16(pollfd.at.revents, true) & POLLHUP) !== 0;
 }
 
-const ENAMETOOLONG = 36;
+/** The number of this process. */
+export function ownProcess(): number {
+  return libc().getpid();
+}
+
+/** Bytes that wait, copied to `into` and left where they are; 0 at the end; -errno. */
+export function peekSocket(fd: FdNumber, into: Uint8Array<ArrayBuffer>): number {
+  const result = libc().recv(fd, into, into.length, MSG_PEEK);
+  return result === -1 ? -errno() : result;
+}
+
+/** Bytes read into the `count` iovecs of `words`; 0 at the end; -errno. */
+export function readSocket(fd: FdNumber, words: Uint32Array<ArrayBuffer>, count: number): number {
+  const result = libc().readv(fd, words, count);
+  return result === -1 ? -errno() : result;
+}
+
+/** A list of iovecs that remembers where it lies: `IovecList`. */
+interface AddressedWords {
+  readonly words: Uint32Array<ArrayBuffer>;
+  readonly count: number;
+  wordsAddress: number;
+}
+
+const message = new Uint8Array(msghdr.size);
+const messageView = new DataView(message.buffer);
+
+/** Bytes of `from` that were sent, or -errno; never SIGPIPE. */
+export function sendSocket(fd: FdNumber, from: AddressedWords): number {
+  if (from.wordsAddress === 0) from.wordsAddress = addressOf(from.words);
+  messageView.setUint32(msghdr.at.msg_iov, from.wordsAddress, true);
+  messageView.setUint32(msghdr.at.msg_iov + 4, from.wordsAddress / 0x1_0000_0000, true);
+  messageView.setUint32(msghdr.at.msg_iovlen, from.count, true);
+  const result = libc().sendmsg(fd, message, MSG_NOSIGNAL);
+  return result === -1 ? -errno() : result;
+}
+
+/** Bytes of `from` that were sent, or -errno; never SIGPIPE. */
+export function sendBytes(fd: FdNumber, from: Uint8Array<ArrayBuffer>): number {
+  const result = libc().send(fd, from, from.length, MSG_NOSIGNAL);
+  return result === -1 ? -errno() : result;
+}
+
+/** The peer reads the end behind what it has not read yet. */
+export function endOutput(fd: FdNumber): void {
+  libc().shutdown(fd, SHUT_WR);
+}
+
+/** The peer's writes fail from now on. */
+export function endInput(fd: FdNumber): void {
+  libc().shutdown(fd, SHUT_RD);
+}

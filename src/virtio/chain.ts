@@ -181,6 +181,14 @@ export class ChainWriter extends Cursor {
   }
 
   u32(value: number): void {
+    this.need(4);
+    const offset = this.offset();
+    if ((offset & 3) === 0 && this.contiguous() >= 4) { // as the reader's
+      this.region().u32[offset / 4] = value;
+      this.step(4);
+      this.#written += 4;
+      return;
+    }
     this.u16(value);
     this.u16(value >>> 16);
   }

@@ -44,6 +44,16 @@ export interface HostResources {
   readonly loop: EventLoop;
   /** Opens the host end of a byte stream. */
   channel(config: ChannelConfig): ByteChannel;
+  /** Where the machine's owner, in this process, meets the guest's sockets. */
+  readonly ownerSocket?: OwnerSocket;
+}
+
+/** A name in the abstract namespace that the machine's owner calls, and listens behind (`<name>_<port>`). */
+export interface OwnerSocket {
+  /** Begins with NUL. */
+  readonly path: string;
+  /** The owner expects it first from whoever calls it: anybody on the host could. */
+  readonly token: Uint8Array<ArrayBuffer>;
 }
 
 /** Where the bytes of a console port go. */

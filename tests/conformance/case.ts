@@ -17,6 +17,11 @@ export function needsAnswers(row: DeviceRow): string | undefined {
   return row.answers ? undefined : "its requests have no writable part";
 }
 
+/** For cases with a backend that does not answer. */
+export function needsStall(row: DeviceRow): string | undefined {
+  return row.neverStalls;
+}
+
 /** For cases with several requests in flight. */
 export function needsDepth(row: DeviceRow): string | undefined {
   return row.holdsMany

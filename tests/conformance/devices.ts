@@ -19,7 +19,14 @@ import {
 import { ConsoleDevice } from "../../devices/console/device.ts";
 import * as net from "../../devices/net/abi.ts";
 import { NetDevice } from "../../devices/net/device.ts";
-import { assertEquals } from "../../src/std/assert.ts";
+import { RngDevice } from "../../devices/rng/device.ts";
+import {
+  VIRTIO_VSOCK_F_NO_IMPLIED_STREAM,
+  VIRTIO_VSOCK_F_SEQPACKET,
+  VIRTIO_VSOCK_F_STREAM,
+} from "../../devices/vsock/abi.ts";
+import { VsockDevice } from "../../devices/vsock/device.ts";
+import { assert, assertEquals } from "../../src/std/assert.ts";
 import { blockReadRequest, sectorsOf } from "../support/block_requests.ts";
 import {
   ECHO_CONFIG_BYTES,
@@ -30,9 +37,12 @@ import {
 } from "../support/echo_device.ts";
 import { FakeDisk } from "../support/fake_disk.ts";
 import { FakeNetwork } from "../support/fake_network.ts";
-import { FakeTerminal } from "../support/fake_terminal.ts";
-import { concat, type GuestRam, pattern } from "../support/guest_ram.ts";
 import { frameOf, GUEST_MAC, netHeader } from "../support/packets.ts";
+import { FakeEntropy } from "../support/fake_entropy.ts";
+import { FakeTerminal } from "../support/fake_terminal.ts";
+import { FakeVsockBackend } from "../support/fake_vsock.ts";
+import { concat, type GuestRam, pattern, POISON } from "../support/guest_ram.ts";
+import { GUEST_CID, OP, packetBytes } from "../support/vsock_packets.ts";
 import type { DeviceRow, Request, Specimen } from "../support/test_stand.ts";
 
 const ECHO_BYTES = 48;
@@ -130,6 +140,28 @@ export const DEVICES: readonly DeviceRow[] = [
     changesConfig: true,
     answers: false,
     holdsMany: false,
+  },
+  {
+    name: "rng",
+    make: (ram) => rngSpecimen(ram),
+    knownFeatures: 0n,
+    configBytes: 0,
+    writableConfig: [],
+    changesConfig: false,
+    answers: true,
+    holdsMany: false,
+  },
+  {
+    name: "vsock",
+    make: (ram) => vsockSpecimen(ram),
+    knownFeatures: VIRTIO_VSOCK_F_STREAM | VIRTIO_VSOCK_F_SEQPACKET |
+      VIRTIO_VSOCK_F_NO_IMPLIED_STREAM,
+    configBytes: 8,
+    writableConfig: [],
+    changesConfig: false,
+    answers: false,
+    holdsMany: false,
+    neverStalls: "what the host does not take is kept, as far as the guest's credit goes",
   },
 ];
 
@@ -236,6 +268,59 @@ function printRequest(terminal: FakeTerminal, bytes: Uint8Array): Request {
     check: ({ usedLength }) => {
       assertEquals(usedLength, 0);
       assertEquals(terminal.printed.slice(-bytes.length), bytes);
+    },
+  };
+}
+
+function rngSpecimen(ram: GuestRam): Specimen {
+  const entropy = new FakeEntropy(ram);
+  entropy.varies = false;
+  return {
+    device: new RngDevice(entropy),
+    queue: 0,
+    request: (seed) => randomRequest(16 + seed % 48),
+    stall: () => {
+      entropy.room = 0;
+    },
+    release: () => entropy.refill(Infinity),
+    changeConfig: () => {},
+  };
+}
+
+function randomRequest(bytes: number): Request {
+  return {
+    readable: new Uint8Array(),
+    writable: bytes,
+    check: ({ response, usedLength }) => {
+      assertEquals(usedLength, bytes);
+      assertEquals(response.filter((byte) => byte === POISON).length, 0);
+    },
+  };
+}
+
+/** A connection is asked for, and dropped by the request after it: none of them piles up. */
+function vsockSpecimen(ram: GuestRam): Specimen {
+  const backend = new FakeVsockBackend(ram);
+  return {
+    device: new VsockDevice(GUEST_CID, [backend]),
+    queue: 1,
+    request: (seed) => connectRequest(backend, seed),
+    stall: () => {},
+    release: () => {},
+    changeConfig: () => {},
+  };
+}
+
+function connectRequest(backend: FakeVsockBackend, seed: number): Request {
+  const to = seed >>> 1;
+  return {
+    readable: packetBytes({ op: seed % 2 === 0 ? OP.REQUEST : OP.RST, to }),
+    writable: 0,
+    check: ({ usedLength }) => {
+      assertEquals(usedLength, 0);
+      const call = backend.called.findLast(({ port }) => port === to);
+      if (seed % 2 === 0) assert(call !== undefined, `port ${to} was called`);
+      else assert(call?.stream.isClosed ?? true, `the connection to port ${to} is gone`);
     },
   };
 }

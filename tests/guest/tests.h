@@ -31,6 +31,11 @@ uint8_t test_net_client(void);
 uint8_t test_net_bad(void);
 uint8_t test_net_send(void);
 uint8_t test_net_receive(void);
+uint8_t test_rng(void);
+uint8_t test_rng_greedy(void);
+
+uint8_t test_vsock(void);
+uint8_t test_vsock_bench(void);
 
 uint8_t test_mmio_bench(void);
 uint8_t test_kick_bench(void);

@@ -9,6 +9,8 @@
 /* Device ids, clause 5. */
 #define VIRTIO_ID_CONSOLE 3
 #define VIRTIO_ID_BLOCK 2
+#define VIRTIO_ID_RNG 4
+#define VIRTIO_ID_VSOCK 19
 
 /* Feature bits, clause 6. */
 #define FEATURE(bit) (1ull << (bit))

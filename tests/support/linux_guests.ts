@@ -161,6 +161,8 @@ export interface GuestRun {
   readonly memoryMib?: number;
   readonly vcpus?: number;
   readonly console?: ConsoleConfigMode["mode"] & ("serial" | "virtio");
+  /** More words for `dinovisor run`. */
+  readonly flags?: readonly string[];
   /** Path of a file for --report. */
   readonly report?: string;
 }
@@ -185,6 +187,7 @@ export class ReadyGuest {
       ...["--console", run.console ?? "virtio"],
       ...["--cmdline", wordsOf(run)],
       ...disks.flatMap((disk) => ["--disk", disk]),
+      ...(run.flags ?? []),
       ...(run.report === undefined ? [] : ["--report", run.report]),
     ];
   }

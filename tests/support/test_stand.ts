@@ -45,6 +45,8 @@ export interface DeviceRow {
   readonly answers: boolean;
   /** Whether a stalled backend leaves many requests in flight, rather than one and a full ring. */
   readonly holdsMany: boolean;
+  /** Why no backend can hold its requests up, if that is so. */
+  readonly neverStalls?: string;
 }
 
 export class TestStand {

@@ -1,5 +1,5 @@
 /**
- * A root image with real tools for Linux guests: the default root image (busybox, our init), fio and mkfs.ext4 from
+ * A root image with real tools for Linux guests: the default root image (busybox, our init), fio, mkfs.ext4 and socat from
  * Debian bookworm, and `work` from tests/linux. Built once for every recipe and kept in the user's cache.
  * Run directly, it prints the path of the image.
  */
@@ -17,13 +17,19 @@ const SUITE = "bookworm";
 const GUEST_PACKAGES = [
   ...["fio", "libaio1", "libnuma1", "zlib1g", "libc6"],
   ...["e2fsprogs", "libext2fs2", "libcom-err2", "libblkid1", "libuuid1"],
+  ...["socat", "libssl3", "libwrap0", "libnsl2", "libtirpc3", "libgssapi-krb5-2", "libkrb5-3"],
+  ...["libk5crypto3", "libkrb5support0", "libkeyutils1"],
 ];
 /** Where a file of the packages goes in the image, where /usr/bin and /usr/sbin lead to /bin and /sbin. */
-const TOOLS = [["usr/bin/fio", "bin/fio"], ["sbin/mke2fs", "sbin/mkfs.ext4"]] as const;
+const TOOLS = [
+  ["usr/bin/fio", "bin/fio"],
+  ["sbin/mke2fs", "sbin/mkfs.ext4"],
+  ["usr/bin/socat", "bin/socat"],
+] as const;
 const CONFIG = "etc/mke2fs.conf"; // without it mkfs.ext4 makes no journal
 const LIBRARIES = "lib/x86_64-linux-gnu";
 const LINKER = "lib64/ld-linux-x86-64.so.2";
-const IMAGE_SIZE = "24M";
+const IMAGE_SIZE = "40M";
 const COMPILE = ["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-static", "-s"];
 /** Raise it when the way of building changes and the files do not. */
 const VERSION = "1";

@@ -90,6 +90,12 @@ const READ: readonly (readonly [words: readonly string[], settings: Partial<RunS
       },
     ],
   }],
+  [["--vsock", "cid=3"], { vsock: { kind: "vsock", cid: 3 } }],
+  [["--vsock=cid=77,uds=/a,b"], { vsock: { kind: "vsock", cid: 77, uds: "/a,b" } }],
+  [["--rng", "none"], {}],
+  [["--rng", "on"], { rng: { kind: "rng" } }],
+  [["--rng", "on,rate=500"], { rng: { kind: "rng", bytesPerSecond: 500 } }],
+  [["--rng=on,rate=64KiB"], { rng: { kind: "rng", bytesPerSecond: 65536 } }],
   [["--console", "serial"], { console: { mode: "serial" } }],
   [["--console", "virtio"], { console: { mode: "virtio" } }],
   [["--console", "off"], { console: { mode: "off" } }],
@@ -204,8 +210,9 @@ const ERRORS: readonly (readonly [words: readonly string[], text: string])[] = [
     "error: cannot publish ports without --net user [PUBLISH_NEEDS_USER]\nhint: add --net user; on a tap the guest's ports are reached by its own address",
   ],
   [
-    ["--vsock", "cid=3"],
-    'error: cannot connect --vsock "cid=3": vsock is not in this version yet [VSOCK_UNAVAILABLE]\nhint: leave --vsock out',
+    ["--vsock", "3"],
+    'error: cannot read --vsock "3": it is not cid=N[,uds=PATH] [VSOCK_INVALID]\n' +
+    "hint: write --vsock cid=3, or --vsock cid=3,uds=/tmp/vm.sock for other programs to connect to",
   ],
   [
     ["--timeout", "30"],

@@ -54,6 +54,21 @@ function contents(ram: GuestRam, cut: readonly number[]): Uint8Array {
 for (const cut of CUTS) {
   const name = `cut as ${cut.join("+")}`;
 
+  Deno.test(`a header written last lies in front of what was placed behind it, ${name}`, () => {
+    const ram = new GuestRam();
+    const writer = writerOver(ram, cut);
+    writer.skip(8);
+    writer.bytes(pattern(16, 9));
+    writer.rewind();
+    assertEquals(writer.remaining, LENGTH);
+    writer.u32(0x0403_0201);
+    writer.u32(0xf807_0605);
+    assertEquals(writer.written, LENGTH);
+    const header = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 0xf8);
+    assertEquals(contents(ram, cut), concat(header, pattern(16, 9)));
+    assertEquals(ram.firstForeignChange(), undefined);
+  });
+
   Deno.test(`a reader gives numbers and bytes in order, ${name}`, () => {
     const bytes = pattern(LENGTH, 0x70);
     const view = new DataView(bytes.buffer);

@@ -1,0 +1,191 @@
+/**
+ * The host's side of vsock in Firecracker's dialect: a caller connects to a Unix socket, says `CONNECT <port>` and
+ * reads `OK <hostport>`; the guest's calls to host port P go to whoever listens on `<path>_<P>`. Runs on the I/O
+ * thread; used by `kind.ts`, for the socket file of `uds=` and for the machine's owner (an abstract name).
+ */
+import { EPOLLIN } from "../../src/abi/linux.ts";
+import type { EventLoop, Watch, Watcher } from "../../src/loop/event_loop.ts";
+import type { FdNumber, OwnedFd } from "../../src/sys/fd.ts";
+import { readFd } from "../../src/sys/stream.ts";
+import { EADDRINUSE, EAGAIN, ECONNREFUSED, EINTR, SysError } from "../../src/sys/sys_error.ts";
+import {
+  acceptUnix,
+  connectUnix,
+  listenUnix,
+  ownProcess,
+  peekSocket,
+  peerProcess,
+  sendBytes,
+} from "../../src/sys/unix_socket.ts";
+import { Deadlines } from "../../src/virtio/deadlines.ts";
+import type { HostStream, VsockBackend, VsockHost } from "./backend.ts";
+import { CONNECT_LINE_BYTES, parseConnect } from "./connect_line.ts";
+import { SocketStream } from "./stream_backend.ts";
+
+/** How long a caller may take to say CONNECT. */
+const CONNECT_MS = 2000;
+/** Callers that have not said CONNECT yet: more are sent away, or they would use up our descriptors. */
+const MAX_CALLERS = 256;
+/** Callers let in before others on this thread have their turn. */
+const ACCEPTS_PER_TURN = 16;
+
+/** Who may come in, and what they hear from us first. */
+export { MAX_SOCKET_PATH } from "../../src/sys/unix_socket.ts";
+
+export interface UdsOptions {
+  /** Name of the socket; `<path>_<P>` is that of host port P. */
+  readonly path: string;
+  /** Only this process may call: abstract names have no permissions. */
+  readonly ownProcessOnly?: boolean;
+  /** Written first to who listens: it proves that it is us who calls. */
+  readonly token?: Uint8Array<ArrayBuffer>;
+}
+
+export class UdsBackend implements VsockBackend, Watcher {
+  readonly #options: UdsOptions;
+  readonly #loop: EventLoop;
+  readonly #listener: OwnedFd;
+  readonly #watch: Watch;
+  readonly #callers = new Deadlines<Caller>(CONNECT_MS, (caller) => caller.close());
+  #host: VsockHost | undefined;
+
+  /** Listens from now on, and lets callers in once there is a driver. Throws SysError. */
+  constructor(options: UdsOptions, loop: EventLoop) {
+    this.#options = options;
+    this.#loop = loop;
+    this.#listener = listenInPlaceOf(options.path);
+    this.#watch = loop.watch(this.#listener.number, 0, this);
+  }
+
+  attach(host: VsockHost): void {
+    this.#host = host;
+  }
+
+  guestPresent(present: boolean): void {
+    this.#watch.update(present ? EPOLLIN : 0);
+    if (!present) this.#dropCallers();
+  }
+
+  connect(port: number): HostStream | undefined {
+    const fd = connectUnix(`${this.#options.path}_${port}`);
+    if (typeof fd === "number") return undefined;
+    const { token } = this.#options;
+    if (token !== undefined) sendBytes(fd.number, token); // fits: nothing was written to it before
+    return new SocketStream(fd, this.#loop, false);
+  }
+
+  /** Watcher: callers wait. */
+  ready(): void {
+    for (let i = 0; i < ACCEPTS_PER_TURN; i++) {
+      const fd = acceptUnix(this.#listener.number);
+      if (fd === undefined) return;
+      if (this.#callers.size >= MAX_CALLERS || !this.#mayCall(fd.number)) fd.close();
+      else this.#callers.add(new Caller(fd, this.#loop, this.#parts), this.#loop);
+    }
+  }
+
+  #mayCall(fd: FdNumber): boolean {
+    return this.#options.ownProcessOnly !== true || peerProcess(fd) === ownProcess();
+  }
+
+  readonly #parts: CallerEvents = {
+    gone: (caller) => this.#callers.remove(caller),
+    asked: (caller, fd, port) => {
+      this.#callers.remove(caller);
+      const stream = new SocketStream(fd, this.#loop, true);
+      if (this.#host?.open(stream, port) !== true) stream.close();
+    },
+  };
+
+  #dropCallers(): void {
+    this.#callers.forEach((caller) => caller.close());
+    this.#callers.clear();
+  }
+
+  close(): void {
+    this.#dropCallers();
+    this.#watch[Symbol.dispose]();
+    this.#listener.close();
+    if (!this.#options.path.startsWith("\0")) removeFile(this.#options.path);
+  }
+}
+
+interface CallerEvents {
+  /** It has hung up, or said something else than CONNECT. */
+  gone(caller: Caller): void;
+  /** It has said CONNECT; `fd` is whose `asked` this is. */
+  asked(caller: Caller, fd: OwnedFd, port: number): void;
+}
+
+/** Somebody who has connected and not said CONNECT yet. */
+class Caller implements Watcher {
+  readonly #fd: OwnedFd;
+  readonly #watch: Watch;
+  readonly #events: CallerEvents;
+  readonly #line = new Uint8Array(CONNECT_LINE_BYTES);
+  #length = 0;
+
+  constructor(fd: OwnedFd, loop: EventLoop, events: CallerEvents) {
+    this.#fd = fd;
+    this.#events = events;
+    this.#watch = loop.watch(fd.number, EPOLLIN, this);
+  }
+
+  /** Takes what there is of the line, and nothing behind it: that is for the guest. */
+  ready(): void {
+    const room = this.#line.subarray(this.#length);
+    const waiting = peekSocket(this.#fd.number, room);
+    if (waiting === -EAGAIN || waiting === -EINTR) return;
+    if (waiting <= 0) return this.#giveUp();
+    const newline = room.subarray(0, waiting).indexOf(0x0a);
+    const part = newline === -1 ? waiting : newline + 1;
+    if (readFd(this.#fd.number, room.subarray(0, part)) !== part) return this.#giveUp();
+    this.#length += part;
+    if (newline === -1) {
+      if (this.#length === CONNECT_LINE_BYTES) this.#giveUp();
+      return;
+    }
+    const port = parseConnect(this.#line.subarray(0, this.#length - 1));
+    if (port === undefined) return this.#giveUp();
+    this.#watch[Symbol.dispose]();
+    this.#events.asked(this, this.#fd, port);
+  }
+
+  /** There is no line for errors in the dialect: a caller finds its socket closed. */
+  #giveUp(): void {
+    this.#events.gone(this);
+    this.close();
+  }
+
+  close(): void {
+    this.#watch[Symbol.dispose]();
+    this.#fd.close();
+  }
+}
+
+/**
+ * Listens on `path`. A socket file there that nobody listens on any more, left behind by a monitor that was killed, is
+ * replaced; two that come to the same file at once are told apart by bind, which only one of them can do.
+ */
+function listenInPlaceOf(path: string): OwnedFd {
+  try {
+    return listenUnix(path);
+  } catch (error) {
+    if (!(error instanceof SysError) || error.errno !== EADDRINUSE) throw error;
+    const other = connectUnix(path);
+    if (other !== ECONNREFUSED) {
+      if (typeof other !== "number") other.close();
+      throw new SysError(error.call, error.errno, "another program, or machine, listens there");
+    }
+    removeFile(path);
+    return listenUnix(path);
+  }
+}
+
+function removeFile(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch {
+    // somebody has cleaned up already
+  }
+}

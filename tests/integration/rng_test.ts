@@ -1,0 +1,87 @@
+/** Random numbers as guests get them. */
+import { assert, assertEquals } from "../../src/std/assert.ts";
+import { runCli, runTinyCli } from "../support/cli_process.ts";
+import { DiskDirectory } from "../support/disk_image.ts";
+import { kvmTest, linuxTest, SLOWNESS } from "../support/kvm.ts";
+
+const MIB = 2 ** 20;
+
+/** `NAME NUMBER` lines as a record. */
+function fieldsOf(text: string): Record<string, number> {
+  return Object.fromEntries(
+    text.trimEnd().split("\n").map((line) => line.split(" ")).map(([name, n]) => [name, Number(n)]),
+  );
+}
+
+/** The monobit test at six standard deviations: one run in 10^9 of good numbers fails it. */
+function assertBalanced(ones: number, bytes: number): void {
+  const bits = bytes * 8;
+  const deviation = Math.abs(ones - bits / 2) / (Math.sqrt(bits) / 2);
+  assert(deviation < 6, `${ones} of ${bits} bits are 1: ${deviation} standard deviations off`);
+}
+
+for (const blockSize of [1, 64, 4096, MIB]) {
+  kvmTest(`random bytes, ${blockSize} at a time, are there and balanced`, async () => {
+    const total = Math.min(2 * MIB, blockSize * 2000);
+    const words = `test=rng bytes=${total} bs=${blockSize}`;
+    const { code, stdout, stderr } = await runTinyCli(words, ["--rng", "on"]);
+    assertEquals(code, 0, stderr);
+    const { bytes = 0, ones = 0 } = fieldsOf(stdout);
+    assert(bytes >= total, stdout);
+    assertBalanced(ones, bytes);
+  });
+}
+
+kvmTest("rate= holds over seconds, and what was saved up is one second's worth", async () => {
+  const started = performance.now();
+  const words = "test=rng bytes=40000 bs=512";
+  const { code } = await runTinyCli(words, ["--rng", "on,rate=10000"]);
+  const seconds = (performance.now() - started) / 1000;
+  assertEquals(code, 0);
+  assert(seconds >= 2.9, `40000 bytes at 10000 a second, 10000 of them at once, took ${seconds} s`);
+  assert(seconds < 10 * SLOWNESS, `${seconds} s`);
+});
+
+kvmTest(
+  "a guest that wants all the random numbers there are does not starve its disk",
+  async () => {
+    using directory = new DiskDirectory();
+    const disk = directory.random("disk.img", MIB, 1);
+    const started = performance.now();
+    const { code, stdout } = await runTinyCli("test=rng-greedy ops=5000", [
+      ...["--disk", disk, "--rng", "on"],
+    ]);
+    const ms = performance.now() - started;
+    assertEquals(code, 0);
+    assert((fieldsOf(stdout)["buffers"] ?? 0) > 100, `the reader was greedy: ${stdout}`);
+    assert(ms < 6000 * SLOWNESS, `5000 reads beside it took ${ms} ms`);
+  },
+);
+
+kvmTest("without --rng, and with --rng none, there is no such device", async () => {
+  for (const flags of [[], ["--rng", "none"]]) {
+    const { code, stdout } = await runTinyCli("test=rng", flags);
+    assertEquals({ code, stdout }, { code: 1, stdout: "guest failed: no such virtio device\n" });
+  }
+});
+
+linuxTest(
+  "/dev/hwrng of Linux gives balanced bytes, and /dev/vda stays the root disk",
+  async () => {
+    const script = "dd if=/dev/hwrng bs=64 count=64 2>/dev/null | xxd -p | tr -d '\\n'; " +
+      "echo; cat /sys/block/vda/serial";
+    const { code, stdout, stderr } = await runCli(
+      ["run", "--rng", "on", "--", "sh", "-c", script],
+      {
+        limitMs: 150_000,
+      },
+    );
+    assertEquals({ code, stderr }, { code: 0, stderr: "" });
+    const [hex = "", serial] = stdout.split("\n");
+    assertEquals(serial, "root");
+    const bytes = Uint8Array.fromHex(hex.trim());
+    assertEquals(bytes.length, 4096);
+    const ones = bytes.reduce((sum, byte) => sum + byte.toString(2).replaceAll("0", "").length, 0);
+    assertBalanced(ones, bytes.length);
+  },
+);
