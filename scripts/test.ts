@@ -71,7 +71,7 @@ const STEPS: Readonly<Record<string, CheckStep | TestStep | ProgramStep>> = {
     heading: "Integration tests, with KVM",
     folder: "tests/integration",
     flags: ["-A"],
-    limitMs: 20 * MINUTE_MS,
+    limitMs: 40 * MINUTE_MS,
   },
   lab: {
     kind: "program",
