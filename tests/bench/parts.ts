@@ -9,6 +9,7 @@ import { linuxRows } from "./parts/linux.ts";
 import { memoryRows } from "./parts/memory.ts";
 import { netRows } from "./parts/net.ts";
 import { startRows } from "./parts/start.ts";
+import { vsockRows } from "./parts/vsock.ts";
 import { warmRows } from "./parts/warm.ts";
 
 export const PARTS: Readonly<Record<string, Part>> = {
@@ -25,5 +26,6 @@ export const PARTS: Readonly<Record<string, Part>> = {
   disks: disksRows,
   machines: machinesRows,
   net: netRows,
+  vsock: vsockRows,
   linux: linuxRows,
 };
