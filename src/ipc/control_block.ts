@@ -25,6 +25,11 @@ export const IO_LOOKS = 3;
 export const LINKS_DOWN = 4;
 /** A bit for each device that is to announce itself: or-ed in by control before IO_LINKS, taken whole by the I/O loop. */
 export const ANNOUNCE = 5;
+/**
+ * How many messages workers have posted to a control thread that runs a guest itself: added to by each before it posts.
+ * Control compares it with what it has received.
+ */
+export const REPORTS = 6;
 const MACHINE_WORDS = 8;
 
 export const IO_STOP = 1;

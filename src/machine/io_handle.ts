@@ -53,6 +53,11 @@ export class IoHandle {
     await ready;
   }
 
+  /** Messages received about this machine. */
+  get received(): number {
+    return this.#seat?.inbox.received ?? 0;
+  }
+
   /** Calls `died` when it fails this machine, at once when it has. */
   onDeath(died: (error: PlainError) => void): void {
     this.#died = died;

@@ -4,7 +4,7 @@
  */
 /// <reference lib="deno.worker" />
 import { EPOLLIN } from "../abi/linux.ts";
-import { ControlBlock, STOPPING } from "../ipc/control_block.ts";
+import { ControlBlock, REPORTS, STOPPING } from "../ipc/control_block.ts";
 import { type IoInit, type IoOrder, type IoReport, plainError } from "../ipc/messages.ts";
 import { EpollLoop } from "../loop/epoll_loop.ts";
 import type { EventLoop } from "../loop/event_loop.ts";
@@ -69,6 +69,7 @@ class Thread {
 class MachineHere {
   readonly #number: number;
   readonly #init: IoInit<MachinePlan>;
+  readonly #block: ControlBlock;
   readonly #loop: OwnedLoop;
   readonly #left: () => void;
   #devices: IoThread | undefined;
@@ -76,6 +77,7 @@ class MachineHere {
   constructor(number: number, init: IoInit<MachinePlan>, loop: EventLoop, left: () => void) {
     this.#number = number;
     this.#init = init;
+    this.#block = new ControlBlock(init.block, init);
     this.#left = left;
     this.#loop = new OwnedLoop(loop, (error) => this.#failed(error));
     try {
@@ -88,8 +90,10 @@ class MachineHere {
   }
 
   #report(report: IoReport): void {
+    const { controlThread } = this.#init;
+    if (controlThread !== 0) Atomics.add(this.#block.words, REPORTS, 1);
     self.postMessage({ machine: this.#number, report });
-    if (this.#init.controlThread !== 0) kickThread(this.#init.controlThread); // it may be in the guest
+    if (controlThread !== 0) kickThread(controlThread); // it may be in the guest
   }
 
   #stopped(): void {
@@ -101,7 +105,7 @@ class MachineHere {
 
   #failed(error: unknown): void {
     // A vCPU may be waiting for an answer, and be the one to hear the report.
-    Atomics.store(new ControlBlock(this.#init.block, this.#init).words, STOPPING, 1);
+    Atomics.store(this.#block.words, STOPPING, 1);
     try {
       this.#devices?.close();
     } catch {

@@ -22,8 +22,10 @@ import { VcpuThread } from "./vcpu_thread.ts";
 
 /** How long the event loop may stand still: what a timer of this isolate may be late. */
 const TICK_MS = 100;
-/** Turns of the event loop after each interruption: a message comes in one and is handled in the next. */
+/** Turns of the event loop after each interruption: what a signal has woken comes in one and is handled in the next. */
 const TURNS = 3;
+/** The most turns, about 30 ms, for messages that were posted: one of a worker that has died never comes. */
+const MAX_TURNS = 1000;
 
 /** What it asks of the machine. */
 export interface LocalVcpuHost {
@@ -31,6 +33,8 @@ export interface LocalVcpuHost {
   parked(): void;
   /** There is work for the I/O thread in the control block. */
   wakeIo(): void;
+  /** Whether workers have posted messages that have not come yet. */
+  isExpecting(): boolean;
   /** The event loop has had its turn. */
   turned(): void;
 }
@@ -44,6 +48,7 @@ interface Made {
 /** Always vCPU 0. */
 export class LocalVcpu implements VcpuHandle {
   readonly id = 0;
+  readonly received = 0;
   readonly #host: LocalVcpuHost;
   #made: Made | undefined;
   #done = false;
@@ -96,7 +101,9 @@ export class LocalVcpu implements VcpuHandle {
       await this.#heedRequests(made);
       const exit = thread.loop.runUntilKicked();
       if (exit !== undefined) return { exit, startedAt };
-      for (let i = 0; i < TURNS; i++) await new Promise((resolve) => setImmediate(resolve));
+      for (let i = 0; i < TURNS || (i < MAX_TURNS && this.#host.isExpecting()); i++) {
+        await new Promise((resolve) => setImmediate(resolve));
+      }
       this.#host.turned();
     }
   }

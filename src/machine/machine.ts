@@ -15,6 +15,7 @@ import {
   IO_LINKS,
   IO_RESIZE,
   LINKS_DOWN,
+  REPORTS,
   STOPPING,
   VCPU_PAUSE,
   VCPU_STOP,
@@ -157,11 +158,16 @@ export class Machine implements AsyncDisposable {
             ? new local({
               parked,
               wakeIo: () => this.#wakeIo(),
+              isExpecting: () => this.#isExpecting(),
               turned: () => this.#startIo(),
             })
             : new WorkerVcpu(id, parked),
       ),
     );
+  }
+
+  #isExpecting(): boolean {
+    return this.#io.received + this.#vcpus.received < Atomics.load(this.#block.words, REPORTS);
   }
 
   /** From the vCPU on this thread: the others find the I/O thread up. */

@@ -13,6 +13,7 @@ export class ReportInbox<R extends Report> {
   readonly #waiting = new Map<string, (report: R) => void>();
   readonly #mourners: ((error: PlainError) => void)[] = [];
   #dead: PlainError | undefined;
+  #received = 0;
 
   /** `listener` gets every report nobody waits for. */
   constructor(listener: (report: R) => void) {
@@ -21,6 +22,7 @@ export class ReportInbox<R extends Report> {
 
   /** A report has come. */
   receive(report: R): void {
+    this.#received++;
     if (report.type === "failed") {
       return this.die(report.error ?? { name: "Error", message: "unknown failure" });
     }
@@ -28,6 +30,11 @@ export class ReportInbox<R extends Report> {
     if (waiter === undefined) return this.#listener(report);
     this.#waiting.delete(report.type);
     waiter(report);
+  }
+
+  /** How many reports have come. */
+  get received(): number {
+    return this.#received;
   }
 
   /** No more reports will come. */

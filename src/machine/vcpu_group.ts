@@ -79,6 +79,11 @@ export class VcpuGroup {
     return this.#vcpus.every((vcpu) => vcpu.done);
   }
 
+  /** Messages received from workers. */
+  get received(): number {
+    return this.#vcpus.reduce((sum, vcpu) => sum + vcpu.received, 0);
+  }
+
   /** No vCPU will be kicked any more: they may let go of their run pages. Resolves when all have, or are dead. */
   async dismiss(): Promise<void> {
     await Promise.all(this.#vcpus.map((vcpu) => vcpu.leave()));

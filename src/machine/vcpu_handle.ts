@@ -19,6 +19,8 @@ export interface VcpuHandle {
   readonly id: number;
   /** Whether it has left its run loop, or died. */
   readonly done: boolean;
+  /** Messages received from its worker; 0 without one. */
+  readonly received: number;
   /** Makes the vCPU. Rejects with the PlainError when it cannot be made. */
   init(setup: VcpuSetup): Promise<void>;
   /** Lets it run. Only the boot processor gets a state: the others wait inside KVM for its INIT and SIPI. */

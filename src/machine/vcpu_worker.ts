@@ -4,6 +4,7 @@
  */
 /// <reference lib="deno.worker" />
 import type { BootState } from "../arch/vcpu.ts";
+import { ControlBlock, REPORTS } from "../ipc/control_block.ts";
 import { plainError, type VcpuInit, type VcpuOrder, type VcpuReport } from "../ipc/messages.ts";
 import { signalEventfd } from "../sys/eventfd.ts";
 import type { FdNumber } from "../sys/fd.ts";
@@ -14,11 +15,13 @@ import type { Window } from "./windows.ts";
 declare const self: DedicatedWorkerGlobalScope;
 
 let vcpu: VcpuThread | undefined;
-let controlThread = 0;
+/** A control thread that may be in the guest, too: it is kicked after each message, and counts them. */
+let control: { readonly thread: number; readonly words: Int32Array } | undefined;
 
 function report(message: VcpuReport): void {
+  if (control !== undefined) Atomics.add(control.words, REPORTS, 1);
   self.postMessage(message);
-  if (controlThread !== 0) kickThread(controlThread); // it may be in a guest, too
+  if (control !== undefined) kickThread(control.thread);
 }
 
 self.onmessage = (event: MessageEvent<VcpuOrder<readonly Window[], BootState>>) => {
@@ -39,7 +42,9 @@ self.onmessage = (event: MessageEvent<VcpuOrder<readonly Window[], BootState>>) 
 };
 
 function initialise(init: VcpuInit<readonly Window[]>): void {
-  controlThread = init.controlThread;
+  control = init.controlThread === 0
+    ? undefined
+    : { thread: init.controlThread, words: new ControlBlock(init.block, init).words };
   vcpu = new VcpuThread(init, {
     parked: () => report({ type: "parked" }),
     wakeIo: () => signalEventfd(init.ioWakeFd as FdNumber),

@@ -43,6 +43,10 @@ export class WorkerVcpu implements VcpuHandle {
     return this.#done;
   }
 
+  get received(): number {
+    return this.#inbox.received;
+  }
+
   async init(setup: VcpuSetup): Promise<void> {
     const made = this.#inbox.nextOrDeath("ready");
     this.#worker.postMessage({ ...setup, id: this.id });
