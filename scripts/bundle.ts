@@ -6,20 +6,22 @@
  */
 const ROOT = new URL("../", import.meta.url).pathname;
 
-/** Modules that start as programs of their own: each worker's URL is rewritten to its bundle's. */
+/** Modules that start in isolates of their own: each worker's URL is rewritten to its bundle's. */
 const WORKERS = ["src/machine/io_worker.ts", "src/machine/vcpu_worker.ts"];
-const MAIN = "main.ts";
+/** `run`, whose start people wait for, comes without what only the others need. */
+const PROGRAMS = ["scripts/bundle/run.ts", "scripts/bundle/others.ts"];
+const MAIN = `await import(Deno.args[0] === "run" ? "./run.js" : "./others.js");\n`;
 /** Its files that are no modules are read at run time, by paths relative to a module there: all code is one folder now. */
 const DATA = "src/guest";
 
 /** Bundles into `directory`, which is made. Throws with what the bundler said. */
 export async function bundle(directory: string): Promise<void> {
   await Deno.mkdir(directory, { recursive: true });
-  // Workers are whole by themselves: an isolate starts sooner from one file than from a dozen shared ones.
-  for (const worker of WORKERS) {
-    await run(["-o", `${directory}/${fileName(worker)}`, worker]);
+  // Each whole by itself: a program starts sooner from one file than from a dozen shared ones.
+  for (const module of [...WORKERS, ...PROGRAMS]) {
+    await run(["-o", `${directory}/${fileName(module)}`, module]);
   }
-  await run(["--code-splitting", "--outdir", directory, MAIN]);
+  await Deno.writeTextFile(`${directory}/main.js`, MAIN);
   await rewriteWorkers(directory);
   await copyData(`${ROOT}${DATA}`, directory);
 }

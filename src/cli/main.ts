@@ -1,7 +1,4 @@
-/**
- * The command line: finds the command, runs its page, turns what is thrown into an error line. Pages are imported
- * when they are needed: `run`, whose start people wait for, by itself, and the others together.
- */
+/** The command line: finds the command, runs its page, turns what is thrown into an error line. */
 import { onCrash } from "./crash.ts";
 import { type ErrorStyle, printProblems, problemsOf } from "./errors.ts";
 import { STATUS_ERROR } from "./exit_status.ts";
@@ -9,16 +6,16 @@ import { type CommandName, COMMANDS } from "./flags.ts";
 import { commandHelp, overviewHelp } from "./help.ts";
 import { writeError, writeResult } from "./output.ts";
 import { asksFor, didYouMean } from "./parse.ts";
-import type { Page } from "./pages.ts";
 import { restoreTerminal } from "./terminal.ts";
 
-async function pageOf(command: CommandName): Promise<Page> {
-  if (command === "run") return (await import("./run.ts")).run;
-  return (await import("./pages.ts")).PAGES[command];
-}
+/** A command: gets the words after its name, returns the exit status, throws what went wrong. */
+export type Page = (words: readonly string[]) => number | Promise<number>;
 
-/** Runs the command line `args`; resolves to the exit status. Never rejects. */
-export async function main(args: readonly string[]): Promise<number> {
+/** Runs the command line `args`, with the command's page from `pageOf`; resolves to the exit status. Never rejects. */
+export async function main(
+  args: readonly string[],
+  pageOf: (command: CommandName) => Promise<Page>,
+): Promise<number> {
   const style: ErrorStyle = { json: asksFor(args, "json"), verbose: asksFor(args, "verbose") };
   // It must not leave the terminal raw, nor look like a guest's exit status.
   using _crashes = onCrash((error) => Deno.exit(failed(error, style)));

@@ -1,4 +1,4 @@
-/** The pages of all commands but `run`, which `main.ts` imports by itself. */
+/** The pages of all commands but `run`, whose start people wait for: it comes by itself. */
 import { completion } from "./completion.ts";
 import { doctor } from "./doctor.ts";
 import type { CommandName } from "./flags.ts";
@@ -6,10 +6,8 @@ import { help } from "./help.ts";
 import { kernelBuild } from "./kernel.ts";
 import { kernelCheck } from "./kernel_check.ts";
 import { kernelInitrd } from "./kernel_initrd.ts";
+import type { Page } from "./main.ts";
 import { version } from "./version.ts";
-
-/** Gets the words after the command's name, returns the exit status, throws what went wrong. */
-export type Page = (words: readonly string[]) => number | Promise<number>;
 
 export const PAGES: Readonly<Record<Exclude<CommandName, "run">, Page>> = {
   "doctor": doctor,

@@ -3,6 +3,7 @@
  * /proc/self/fd shows them. Run by `crash_test.ts`.
  */
 import { main } from "../../src/cli/main.ts";
+import { pageOf } from "../../src/cli/page_of.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { descriptorsOf } from "../support/host_state.ts";
 import { SLOWNESS } from "../support/kvm.ts";
@@ -17,4 +18,4 @@ const looking = setInterval(() => {
   setTimeout(() => descriptorsOf(target).forEach((fd) => libc().close(fd)), DELAY_MS);
 }, 10);
 
-Deno.exit(await main(Deno.args));
+Deno.exit(await main(Deno.args, pageOf));
