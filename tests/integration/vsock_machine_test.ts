@@ -4,7 +4,7 @@ import { Machine } from "../../src/machine/machine.ts";
 import { MachineError } from "../../src/machine/machine_error.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../../src/std/assert.ts";
 import { settledState } from "../support/host_state.ts";
-import { delay, kvmTest, tinyConfig } from "../support/kvm.ts";
+import { delay, kvmTest, tinyConfig, within } from "../support/kvm.ts";
 import { VsockGuest } from "../support/vsock_guest.ts";
 import { patternAt, receivePattern, sendPattern, streamSink } from "../support/vsock_pattern.ts";
 
@@ -132,25 +132,31 @@ kvmTest("the end of the machine ends streams and listeners, and leaves nothing o
   assertEquals((await settledState()).fds, before.fds);
 });
 
+/** Names of machines' own sockets, of this and all other processes here. */
+function ownerSocketNames(): string[] {
+  const names = Deno.readTextFileSync("/proc/net/unix").match(/@dinovisor-[-\w]+/g) ?? [];
+  return names.filter((name) => !name.includes("_"));
+}
+
 kvmTest("strangers who find the names in /proc/net/unix get nowhere", async () => {
+  const others = new Set(ownerSocketNames());
   await using guest = await VsockGuest.start(`test=vsock mode=echo listen=${PORT} total=2`);
   await guest.ready();
   await using listener = guest.machine.listen({ vsock: 9 });
   const accepted = listener.accept().then(() => "accepted", () => "closed");
-  const names = Deno.readTextFileSync("/proc/net/unix").match(/@dinovisor-[-\w]+/g) ?? [];
-  const name = names.find((name) => !name.includes("_")) ?? "";
+  const name = ownerSocketNames().find((name) => !others.has(name)) ?? "";
   const script = `import socket, sys
 for name in sys.argv[1:]:
     s = socket.socket(socket.AF_UNIX)
+    s.settimeout(10)
     s.connect("\\0" + name[1:])
     try:
         s.sendall(b"CONNECT ${PORT}\\n" + b"x" * 20)
         print(len(s.recv(100)))
     except OSError: print(0)`;
-  const { stdout } = await new Deno.Command("python3", {
-    args: ["-c", script, name, `${name}_9`],
-  }).output();
+  const stranger = new Deno.Command("python3", { args: ["-c", script, name, `${name}_9`] });
+  const { stdout } = await within(25_000, "the stranger", stranger.output());
   assertEquals(new TextDecoder().decode(stdout), "0\n0\n");
   listener.close();
-  assertEquals(await accepted, "closed");
+  assertEquals(await within(5000, "the end of accept()", accepted), "closed");
 });
