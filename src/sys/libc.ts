@@ -159,7 +159,7 @@ function openLibc(): Libc {
 
 /**
  * The table with each function bound when it is first asked for: binding compiles a trampoline, 0.1 ms for each, and
- * no isolate uses half of them. Throws TypeError for a function that this host's library does not have.
+ * no isolate uses half of them. Throws for a function that this host's library does not have.
  */
 function boundOnFirstUse(path: string): Libc {
   const bound = {};
@@ -167,7 +167,7 @@ function boundOnFirstUse(path: string): Libc {
     Object.defineProperty(bound, name, {
       configurable: true,
       get() {
-        const value = Deno.dlopen(path, { [name]: SYMBOLS[name] }).symbols[name];
+        const value = bind(path, name);
         Object.defineProperty(bound, name, { value });
         return value;
       },
@@ -175,6 +175,17 @@ function boundOnFirstUse(path: string): Libc {
   }
   // SAFETY of the cast: one property for each name in the table, of the function the table says.
   return bound as Libc;
+}
+
+function bind(path: string, name: keyof typeof SYMBOLS): unknown {
+  try {
+    return Deno.dlopen(path, { [name]: SYMBOLS[name] }).symbols[name];
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    throw new Error(`Cannot find ${name} in ${path}: glibc 2.34 or newer is needed`, {
+      cause: error,
+    });
+  }
 }
 
 let errnoWord: Int32Array | undefined;
