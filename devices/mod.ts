@@ -8,7 +8,7 @@ import { type VsockConfig, vsockKind } from "./vsock/kind.ts";
 
 export type { BlockConfig } from "./block/kind.ts";
 export type { ConsoleConfig, ConsolePortConfig } from "./console/kind.ts";
-export type { NetBackendConfig, NetConfig } from "./net/kind.ts";
+export type { NetBackendConfig, NetConfig, StreamConfig, SwitchConfig } from "./net/kind.ts";
 export type { RngConfig } from "./rng/kind.ts";
 export type { VsockConfig } from "./vsock/kind.ts";
 

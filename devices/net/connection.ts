@@ -33,8 +33,24 @@ export interface SocketConfig {
   readonly listen?: boolean;
 }
 
+/** A switch of this process, where other machines are: `backend` of a `Switch`. For any number of cards. */
+export interface SwitchConfig {
+  readonly type: "switch";
+  /** A name that only this process can call. */
+  readonly switch: string;
+}
+
+/** The program that made the machine is the network: `backend` of a `FrameStream`. For one card at a time. */
+export interface StreamConfig {
+  readonly type: "stream";
+  /** A name that only this process answers at. */
+  readonly stream: string;
+  /** What the program knows its card by. */
+  readonly token: string;
+}
+
 /** What a card is connected to. */
-export type NetBackendConfig = TapConfig | UserConfig | SocketConfig;
+export type NetBackendConfig = TapConfig | UserConfig | SocketConfig | SwitchConfig | StreamConfig;
 
 /** IFNAMSIZ less the final NUL. */
 const NAME_BYTES = 15;
@@ -42,6 +58,8 @@ const NAME_BYTES = 15;
 const PATH_BYTES = 107;
 /** MAX_TAP_QUEUES of drivers/net/tun.c is 256; a guest has a queue for each processor at most. */
 const MAX_QUEUES = 32;
+/** What `Switch` and `FrameStream` call themselves. */
+const PROCESS_NAME = /^dinovisor-[\da-f-]{36}$/;
 const TUN = "/dev/net/tun";
 
 export type Complain = (code: string, message: string, hint?: string) => void;
@@ -94,6 +112,10 @@ export function checkConnection(connection: NetBackendConfig, complain: Complain
         "Cannot find passt, which --net user needs",
         "install it: sudo apt-get install passt",
       );
+    case "switch":
+      return checkName("switch", connection.switch, "Switch", complain);
+    case "stream":
+      return checkName("stream", connection.stream, "FrameStream", complain);
   }
 }
 
@@ -129,6 +151,15 @@ function checkSocket({ path, listen }: SocketConfig, complain: Complain): void {
     );
   }
   if (listen === true) checkDirectory(path, complain);
+}
+
+function checkName(what: string, name: string, maker: string, complain: Complain): void {
+  if (typeof name === "string" && PROCESS_NAME.test(name)) return;
+  complain(
+    `NET_${what.toUpperCase()}`,
+    `Cannot connect a network to ${what} "${name}": it is not one of this program`,
+    `make one with new ${maker}(), and use its backend as it is`,
+  );
 }
 
 /** Reports when there is no directory for a file to be made at `path`. */
@@ -173,6 +204,15 @@ export function connectionClaims(connection: NetBackendConfig): readonly Claim[]
         code: "PORT_TWICE",
         field: "--publish",
       }));
+    case "switch":
+      return [];
+    case "stream":
+      return [{
+        ...alone,
+        resource: `stream:${connection.stream}`,
+        description: "a stream of frames",
+        code: "NET_STREAM_TWICE",
+      }];
   }
 }
 

@@ -21,12 +21,12 @@ import {
 } from "./connection.ts";
 import { NetDevice } from "./device.ts";
 import type { RateConfig } from "./rate.ts";
-import { ConnectingSource, ListeningSource } from "./socket_backend.ts";
+import { ListeningSource, programSource, threadSource } from "./socket_backend.ts";
 import { StreamBackend } from "./stream_backend.ts";
 import { TapBackend } from "./tap_backend.ts";
 import { PasstSource } from "./user_backend.ts";
 
-export type { NetBackendConfig } from "./connection.ts";
+export type { NetBackendConfig, StreamConfig, SwitchConfig } from "./connection.ts";
 
 /** A network card. */
 export interface NetConfig {
@@ -147,13 +147,15 @@ function openBackend({ backend, mtu }: NetConfig, { loop }: HostResources): NetB
     }
     case "socket": {
       const { path, listen } = backend;
-      const source = listen === true
-        ? new ListeningSource(path, loop)
-        : new ConnectingSource(path, loop);
+      const source = listen === true ? new ListeningSource(path, loop) : programSource(path, loop);
       return new StreamBackend(source, loop);
     }
     case "user":
       return new StreamBackend(new PasstSource(backend.forwards ?? []), loop);
+    case "switch":
+      return new StreamBackend(threadSource(backend.switch, loop), loop);
+    case "stream":
+      return new StreamBackend(threadSource(backend.stream, loop, backend.token), loop);
   }
 }
 

@@ -1,28 +1,53 @@
-/** Where a card's stream comes from: a Unix socket that another program listens at, or that we listen at. */
+/**
+ * Where a card's stream comes from: a Unix socket that another program listens at, or another thread of this process, or
+ * that we listen at.
+ */
 import { EPOLLIN } from "../../src/abi/linux.ts";
 import type { EventLoop, Watch } from "../../src/loop/event_loop.ts";
 import type { OwnedFd } from "../../src/sys/fd.ts";
 import { ECONNREFUSED } from "../../src/sys/sys_error.ts";
-import { acceptUnix, connectUnix, listenUnix } from "../../src/sys/unix_socket.ts";
+import { writeFd } from "../../src/sys/stream.ts";
+import {
+  acceptUnix,
+  connectUnix,
+  connectWithinProcess,
+  listenUnix,
+} from "../../src/sys/unix_socket.ts";
 import type { StreamSource } from "./stream_backend.ts";
 
 /** How often a program that is not there is looked for. */
 const RETRY_MS = 500;
 
-/** Connects to `path`, again and again until somebody listens there, and once more when the other end goes. */
+/** Another program, which listens at `path`. */
+export function programSource(path: string, loop: EventLoop): ConnectingSource {
+  return new ConnectingSource(() => connectUnix(path), loop);
+}
+
+/** Another thread of this process, which listens at the abstract `name`; it expects the `token` first. */
+export function threadSource(name: string, loop: EventLoop, token = ""): ConnectingSource {
+  const bytes = new TextEncoder().encode(token);
+  return new ConnectingSource(() => {
+    const fd = connectWithinProcess(name);
+    if (typeof fd !== "number") writeFd(fd.number, bytes, bytes.length); // a new socket has room for it
+    return fd;
+  }, loop);
+}
+
+/** Connects again and again until somebody listens there, and once more when the other end goes. */
 export class ConnectingSource implements StreamSource {
-  readonly #path: string;
+  readonly #connect: () => OwnedFd | number;
   readonly #loop: EventLoop;
   #retry: Watch | undefined;
 
-  constructor(path: string, loop: EventLoop) {
-    this.#path = path;
+  /** `connect` returns an errno while nobody is there. */
+  constructor(connect: () => OwnedFd | number, loop: EventLoop) {
+    this.#connect = connect;
     this.#loop = loop;
   }
 
   seek(connected: (fd: OwnedFd) => void): void {
     this.#retry = undefined;
-    const fd = connectUnix(this.#path);
+    const fd = this.#connect();
     if (typeof fd !== "number") return connected(fd);
     // Not there yet, or full: the link is down meanwhile.
     this.#retry = this.#loop.timer(RETRY_MS, { ready: () => this.seek(connected) });

@@ -8,7 +8,11 @@ export type {
   ConsoleConfig,
   ConsolePortConfig,
   DeviceConfig,
+  NetBackendConfig,
+  NetConfig,
   RngConfig,
+  StreamConfig,
+  SwitchConfig,
   VsockConfig,
 } from "../../devices/mod.ts";
 export type { DeviceSlot, DiscoveryMethod, RamRange } from "../arch/types.ts";
@@ -24,5 +28,6 @@ export {
   type MachineStatus,
   type TerminalSize,
 } from "./machine.ts";
+export { Switch } from "./switch.ts";
 export type { VsockAddress, VsockConnection, VsockListener } from "./vsock_host.ts";
 export { MachineError } from "./machine_error.ts";

@@ -21,7 +21,7 @@ import {
 } from "../abi/linux.ts";
 import { type FdNumber, OwnedFd } from "./fd.ts";
 import { addressOf, errno, libc } from "./libc.ts";
-import { check, SysError } from "./sys_error.ts";
+import { check, ECONNREFUSED, SysError } from "./sys_error.ts";
 
 /** Hundreds of callers may come at once; the kernel cuts it to net.core.somaxconn. */
 const BACKLOG = 1024;
@@ -98,6 +98,33 @@ export function peerProcess(fd: FdNumber): number {
   new DataView(credentialsLength.buffer).setUint32(0, ucred.size, true);
   const result = libc().getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, credentialsLength);
   return result === -1 ? 0 : new DataView(credentials.buffer).getInt32(ucred.at.pid, true);
+}
+
+/** Listens at the abstract `name` for the threads of this process: `acceptWithinProcess`. Throws SysError. */
+export function listenWithinProcess(name: string): OwnedFd {
+  return listenUnix(`\0${name}`);
+}
+
+/**
+ * The next connection of this process; undefined when there is none, no descriptor for it, or when it is a stranger's:
+ * /proc/net/unix shows everybody the name. One stranger is turned away in each call, so that they cannot keep the caller.
+ */
+export function acceptWithinProcess(listener: FdNumber): OwnedFd | undefined {
+  const fd = acceptUnix(listener);
+  if (fd === undefined || peerProcess(fd.number) === ownProcess()) return fd;
+  fd.close();
+  return undefined;
+}
+
+/**
+ * A connection to the abstract `name` if it is this process that listens there, or an errno: ECONNREFUSED for a stranger,
+ * too. Once its listener is gone, a name is anybody's.
+ */
+export function connectWithinProcess(name: string): OwnedFd | number {
+  const fd = connectUnix(`\0${name}`);
+  if (typeof fd === "number" || peerProcess(fd.number) === ownProcess()) return fd;
+  fd.close();
+  return ECONNREFUSED;
 }
 
 const polled = new Uint8Array(pollfd.size);

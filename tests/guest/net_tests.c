@@ -82,7 +82,8 @@ static bool answer_ip(uint8_t *frame) {
     return false;
   }
   swap(ip + 12, ip + 16, 4);
-  swap(frame, frame + 6, 6);
+  memcpy(frame, frame + 6, 6);
+  memcpy(frame + 6, net.mac, 6);       /* it may have come to all */
   return true;
 }
 

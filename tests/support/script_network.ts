@@ -1,4 +1,4 @@
-/** A test that is the network: frames in QEMU's stream format over a Unix socket, by Deno's own means. */
+/** A test that is the network, or one card of it: frames in QEMU's stream format over a Unix socket, by Deno's own means. */
 import { assert, fail } from "../../src/std/assert.ts";
 import { concat } from "./guest_ram.ts";
 
@@ -9,25 +9,32 @@ const GUEST = [10, 0, 0, 2];
 const SCRIPT = [10, 0, 0, 3];
 
 export class ScriptNetwork implements AsyncDisposable {
-  readonly #listener: Deno.Listener;
+  readonly #listener: Deno.Listener | undefined;
   #next: Promise<Deno.Conn>;
   #connection: Deno.Conn | undefined;
   #read: Uint8Array<ArrayBuffer> = new Uint8Array();
   #round = 0;
 
-  private constructor(listener: Deno.Listener) {
+  private constructor(listener: Deno.Listener | undefined, next: Promise<Deno.Conn>) {
     this.#listener = listener;
-    this.#next = listener.accept();
+    this.#next = next;
   }
 
   static listen(path: string): ScriptNetwork {
-    return new ScriptNetwork(Deno.listen({ transport: "unix", path }) as unknown as Deno.Listener);
+    const listener = Deno.listen({ transport: "unix", path }) as unknown as Deno.Listener;
+    return new ScriptNetwork(listener, listener.accept());
+  }
+
+  /** As one card among others, where somebody listens. */
+  static async connect(path: string): Promise<ScriptNetwork> {
+    const connection = await Deno.connect({ transport: "unix", path });
+    return new ScriptNetwork(undefined, Promise.resolve(connection));
   }
 
   async #connected(): Promise<Deno.Conn> {
     if (this.#connection === undefined) {
       this.#connection = await this.#next;
-      this.#next = this.#listener.accept();
+      this.#next = this.#listener?.accept() ?? this.#next;
       this.#next.catch(() => {}); // closed at the end
       this.#read = new Uint8Array();
     }
@@ -107,8 +114,8 @@ export class ScriptNetwork implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#connection?.close();
-    this.#listener.close();
-    await this.#next.then((connection) => connection.close(), () => {});
+    this.#listener?.close();
+    await this.#next.then((connection) => connection.close()).catch(() => {}); // it was the first
   }
 }
 
