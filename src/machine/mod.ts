@@ -28,6 +28,7 @@ export {
   type MachineStatus,
   type TerminalSize,
 } from "./machine.ts";
+export { FrameStream } from "./frame_stream.ts";
 export { Switch } from "./switch.ts";
 export type { VsockAddress, VsockConnection, VsockListener } from "./vsock_host.ts";
 export { MachineError } from "./machine_error.ts";

@@ -3,58 +3,14 @@ import { Machine } from "../../src/machine/machine.ts";
 import { Switch } from "../../src/machine/switch.ts";
 import { assert, assertEquals } from "../../src/std/assert.ts";
 import { assertNothingLeft, settledState } from "../support/host_state.ts";
-import { delay, kvmTest, tinyConfig, until } from "../support/kvm.ts";
+import { delay, kvmTest } from "../support/kvm.ts";
+import { NetGuest, strangerHears } from "../support/net_guest.ts";
 import { ScriptNetwork } from "../support/script_network.ts";
 
 const LIMIT = { limitMs: 120_000 };
 /** 10.0.0.4, as the tiny guest reads numbers. */
 const SECOND = 0x0a000004;
 const COUNT = 100;
-
-/** A tiny guest on `lan`, and what it has printed. */
-class Guest implements AsyncDisposable {
-  readonly machine: Machine;
-  readonly #path: string;
-
-  private constructor(machine: Machine, path: string) {
-    this.machine = machine;
-    this.#path = path;
-  }
-
-  static async start(lan: Switch, words: string): Promise<Guest> {
-    const path = Deno.makeTempFileSync({ prefix: "dinovisor-serial-" });
-    const config = await tinyConfig({
-      words,
-      console: { mode: "file", path },
-      devices: [{ kind: "net", backend: lan.backend }],
-    });
-    const machine = await Machine.create(config);
-    machine.start();
-    return new Guest(machine, path);
-  }
-
-  /** The same with an echo, once it listens. */
-  static async echo(lan: Switch, words: string): Promise<Guest> {
-    const guest = await Guest.start(lan, `test=net-echo ${words}`);
-    await until("the echo listens", () => guest.text.includes("ready"));
-    return guest;
-  }
-
-  get text(): string {
-    return Deno.readTextFileSync(this.#path);
-  }
-
-  /** What it has printed in all, once it has ended well. */
-  async end(): Promise<string> {
-    assertEquals((await this.machine.exited).status, 0);
-    return this.text;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.machine.stop();
-    Deno.removeSync(this.#path);
-  }
-}
 
 /** The test as one more card. */
 function cardOn(lan: Switch): Promise<ScriptNetwork> {
@@ -64,13 +20,16 @@ function cardOn(lan: Switch): Promise<ScriptNetwork> {
 async function talk(): Promise<void> {
   await using lan = new Switch();
   await using listener = await cardOn(lan);
-  await using first = await Guest.echo(lan, "");
-  await using second = await Guest.echo(lan, `ip=${SECOND}`);
+  await using first = await NetGuest.echo(lan.backend);
+  await using second = await NetGuest.echo(lan.backend, `ip=${SECOND}`);
   {
-    await using client = await Guest.start(lan, `test=net-client count=${COUNT}`);
+    await using client = await NetGuest.start(lan.backend, `test=net-client count=${COUNT}`);
     assertEquals(await client.end(), `echoes ${COUNT}\n`);
   }
-  await using client = await Guest.start(lan, `test=net-client quit count=${COUNT} ip=${SECOND}`);
+  await using client = await NetGuest.start(
+    lan.backend,
+    `test=net-client quit count=${COUNT} ip=${SECOND}`,
+  );
   assertEquals(await client.end(), `echoes ${COUNT}\n`);
   for (const echo of [first, second]) {
     const answered = Number(/answered (\d+)/.exec(await echo.end())?.[1]);
@@ -147,3 +106,16 @@ kvmTest("nonsense closes its card only, and a switch that is closed takes links 
   await lan.close();
   assertEquals([await good.receive(), await other.receive()], [undefined, undefined]);
 }, LIMIT);
+
+kvmTest(
+  "another process finds the switch's name, and is neither heard nor told anything",
+  async () => {
+    await using lan = new Switch();
+    await using good = await cardOn(lan);
+    await using other = await cardOn(lan);
+    assertEquals(await strangerHears(lan.backend.switch), 0);
+    await good.send([good.datagram(10)], Infinity);
+    assertEquals((await other.receive())?.length, 52);
+  },
+  LIMIT,
+);

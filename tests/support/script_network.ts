@@ -81,35 +81,13 @@ export class ScriptNetwork implements AsyncDisposable {
     return bytes;
   }
 
-  /** A frame for the tiny guest's echo with `bytes` of payload. */
+  /** `datagram`, each a little different. */
   datagram(bytes: number, text?: string): Uint8Array {
-    const round = this.#round++;
-    const ip = [0x45, 0, ...big16(28 + bytes), 0, 0, 0, 0, 64, 17, 0, 0, ...SCRIPT, ...GUEST];
-    const udp = [...big16(4000), ...big16(7), ...big16(8 + bytes), 0, 0];
-    const payload = text === undefined
-      ? Uint8Array.from({ length: bytes }, (_, i) => i * 31 + round)
-      : new TextEncoder().encode(text);
-    const head = Uint8Array.from([
-      ...new Array(6).fill(0xff),
-      2,
-      0,
-      0,
-      0,
-      0,
-      9,
-      8,
-      0,
-      ...ip,
-      ...udp,
-    ]);
-    return concat(head, payload);
+    return datagram(this.#round++, bytes, text);
   }
 
-  /** Whether `got` is what the echo makes of `sent`. */
   isEcho(sent: Uint8Array, got: Uint8Array | undefined): boolean {
-    if (got === undefined) fail("the other end has closed");
-    assert(got.length === sent.length, `${sent.length} bytes came as ${got.length}`);
-    return got.subarray(HEADERS).every((byte, i) => byte === sent[HEADERS + i]);
+    return isEcho(sent, got);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -117,6 +95,36 @@ export class ScriptNetwork implements AsyncDisposable {
     this.#listener?.close();
     await this.#next.then((connection) => connection.close()).catch(() => {}); // it was the first
   }
+}
+
+/** A frame for the tiny guest's echo with `bytes` of payload. */
+export function datagram(round: number, bytes: number, text?: string): Uint8Array {
+  const ip = [0x45, 0, ...big16(28 + bytes), 0, 0, 0, 0, 64, 17, 0, 0, ...SCRIPT, ...GUEST];
+  const udp = [...big16(4000), ...big16(7), ...big16(8 + bytes), 0, 0];
+  const payload = text === undefined
+    ? Uint8Array.from({ length: bytes }, (_, i) => i * 31 + round)
+    : new TextEncoder().encode(text);
+  const head = Uint8Array.from([
+    ...new Array(6).fill(0xff),
+    2,
+    0,
+    0,
+    0,
+    0,
+    9,
+    8,
+    0,
+    ...ip,
+    ...udp,
+  ]);
+  return concat(head, payload);
+}
+
+/** Whether `got` is what the echo makes of `sent`. */
+export function isEcho(sent: Uint8Array, got: Uint8Array | undefined): boolean {
+  if (got === undefined) fail("the other end has closed");
+  assert(got.length === sent.length, `${sent.length} bytes came as ${got.length}`);
+  return got.subarray(HEADERS).every((byte, i) => byte === sent[HEADERS + i]);
 }
 
 function big16(value: number): number[] {
