@@ -5,7 +5,8 @@
 import type { MachineConfig } from "../machine/config.ts";
 import type { MachineExit } from "../machine/exit.ts";
 import { LocalVcpu } from "../machine/local_vcpu.ts";
-import { Machine, type MachineOptions } from "../machine/machine.ts";
+import { Machine } from "../machine/machine.ts";
+import type { MachineOptions } from "../machine/machine_options.ts";
 import { checkConfig } from "../machine/check.ts";
 import { discoveryWarning } from "../machine/discovery.ts";
 import { kernelContents } from "../machine/kernel_knowledge.ts";

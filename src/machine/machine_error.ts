@@ -1,6 +1,6 @@
 /** What goes wrong with a machine as a whole, and the words for it. Used by `machine.ts`. */
 import type { PlainError } from "../ipc/messages.ts";
-import type { MachineStatus } from "./machine.ts";
+import type { MachineStatus } from "./machine_options.ts";
 
 /** A machine could not be made, one of its threads failed to come up, or it was asked for what its state forbids. */
 export class MachineError extends Error {

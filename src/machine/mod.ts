@@ -21,13 +21,13 @@ export { LIMITS } from "./config.ts";
 export type { ExitReason, MachineExit } from "./exit.ts";
 export { checkConfig } from "./check.ts";
 export { type MachinePlan, planMachine, type PlannedDevice } from "./plan.ts";
-export {
-  Machine,
-  type MachineEvents,
-  type MachineOptions,
-  type MachineStatus,
-  type TerminalSize,
-} from "./machine.ts";
+export { Machine } from "./machine.ts";
+export type {
+  MachineEvents,
+  MachineOptions,
+  MachineStatus,
+  TerminalSize,
+} from "./machine_options.ts";
 export { FrameStream } from "./frame_stream.ts";
 export { Switch } from "./switch.ts";
 export type { VsockAddress, VsockConnection, VsockListener } from "./vsock_host.ts";

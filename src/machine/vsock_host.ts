@@ -7,7 +7,7 @@
  * listeners here it proves itself by a token that only the two of them know. Used by `machine.ts`.
  */
 import type { OwnerSocket } from "../virtio/device_kind.ts";
-import type { MachineStatus } from "./machine.ts";
+import type { MachineStatus } from "./machine_options.ts";
 import { MachineError, stateError } from "./machine_error.ts";
 
 const TOKEN_BYTES = 16;

@@ -3,7 +3,8 @@
  * machine's messages and its requests all get their turn.
  */
 import { LocalVcpu } from "../../src/machine/local_vcpu.ts";
-import { Machine, type MachineEvents } from "../../src/machine/machine.ts";
+import { Machine } from "../../src/machine/machine.ts";
+import type { MachineEvents } from "../../src/machine/machine_options.ts";
 import { placementOf } from "../../src/machine/placement.ts";
 import { planMachine } from "../../src/machine/plan.ts";
 import { assert, assertEquals, assertLessOrEqual, assertRejects } from "../../src/std/assert.ts";

@@ -5,7 +5,8 @@
 import type { DeviceConfig } from "../../devices/mod.ts";
 import type { ConsoleConfigMode, Discovery, MachineConfig } from "../../src/machine/config.ts";
 import type { MachineExit } from "../../src/machine/exit.ts";
-import { Machine, type MachineEvents } from "../../src/machine/machine.ts";
+import { Machine } from "../../src/machine/machine.ts";
+import type { MachineEvents } from "../../src/machine/machine_options.ts";
 import { ensuredGuest } from "../../src/cli/default_guest.ts";
 import { hostGuestChoice } from "../../src/cli/guest_choice.ts";
 import type { BuildProgress } from "../../src/guest/mod.ts";
