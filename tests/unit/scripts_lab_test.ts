@@ -9,7 +9,7 @@ import { CORE_SET } from "../../scripts/lab/core_set.ts";
 const DEFAULTS: LabOptions = {
   work: { kind: "tests", choice: "core" },
   memoryMib: undefined,
-  cpus: 2,
+  cpus: 1,
   limitMinutes: undefined,
   verbose: false,
   keep: false,
