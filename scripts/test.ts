@@ -66,6 +66,11 @@ const STEPS: Readonly<Record<string, CheckStep | TestStep | ProgramStep>> = {
     flags: NO_PERMISSIONS,
     limitMs: 5 * MINUTE_MS,
   },
+  requirements: {
+    kind: "check",
+    heading: "Every requirement of the specification is accounted for",
+    args: ["run", "-A", "scripts/conformance.ts"],
+  },
   kvm: {
     kind: "tests",
     heading: "Integration tests, with KVM",

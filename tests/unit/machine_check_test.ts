@@ -74,3 +74,11 @@ Deno.test("every problem is listed at once, each with a field, and no message en
     assert(/^[A-Z]/.test(message) && !message.endsWith("."), message);
   }
 });
+
+Deno.test("VSOCK-02 context ids that mean something, or nothing, are refused", () => {
+  const ofCid = (cid: number) => codesOf({ devices: [{ kind: "vsock", cid }] });
+  for (const cid of [0, 1, 2, 0xffff_ffff, 2 ** 33, 2 ** 64, -3, 3.5, NaN]) {
+    assertEquals(ofCid(cid), ["VSOCK_CID"], `${cid}`);
+  }
+  for (const cid of [3, 0xffff_fffe]) assertEquals(ofCid(cid), []);
+});
