@@ -74,6 +74,8 @@ export class Connection implements HostStreamEvents {
   #unwanted = false;
   #askedForCredit = false;
   #streamIsOpen = true;
+  /** The stream was told that the guest sends no more. */
+  #outputEnded = false;
 
   constructor(
     owner: ConnectionOwner,
@@ -147,8 +149,15 @@ export class Connection implements HostStreamEvents {
     if (this.#guestShutdown === BOTH) return this.#finishIfDrained();
     if ((fresh & VIRTIO_VSOCK_SHUTDOWN_RCV) !== 0) this.#stream.endInput();
     if ((fresh & VIRTIO_VSOCK_SHUTDOWN_SEND) !== 0 && this.#backlog.length === 0) {
-      this.#stream.endOutput();
+      this.#endOutput();
     }
+  }
+
+  /** Once: a stream with room may say so again afterwards. */
+  #endOutput(): void {
+    if (this.#outputEnded) return;
+    this.#outputEnded = true;
+    this.#stream.endOutput();
   }
 
   #receiveData(length: number, chain: DescriptorChain): void {
@@ -210,7 +219,7 @@ export class Connection implements HostStreamEvents {
     if (this.#backlog.length > 0) return;
     if (this.#state === "detached") this.#end();
     else if (this.#guestShutdown === BOTH) this.#finishIfDrained();
-    else if ((this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) !== 0) this.#stream.endOutput();
+    else if ((this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) !== 0) this.#endOutput();
   }
 
   /** HostStreamEvents. */

@@ -175,10 +175,19 @@ function netSpecimen(ram: GuestRam, queuePairs: number): Specimen {
     stall: () => {
       network.room = 0;
     },
-    release: () => network.makeRoom(Infinity),
+    release: () => {
+      network.setCarrier(true);
+      network.makeRoom(Infinity);
+    },
     changeConfig: () => {
       device.setLink(false);
       device.setLink(true);
+    },
+    meddle: (value) => {
+      const pair = (value >>> 8) % queuePairs;
+      if (value % 8 === 0) network.makeRoom((value >>> 16) % 4);
+      else if (value % 8 === 1) network.setCarrier((value & 0x100) !== 0);
+      else network.arrive(concat(netHeader(), frameOf(14 + (value >>> 16) % 1500)), pair);
     },
   };
 }
@@ -208,6 +217,10 @@ function echoSpecimen(): Specimen {
       device.release();
     },
     changeConfig: () => device.bumpVersion(),
+    meddle: (value) => {
+      device.holding = value % 2 === 0;
+      device.release(1 + value % 3);
+    },
   };
 }
 
@@ -235,9 +248,18 @@ function blockSpecimen(ram: GuestRam, queues = 1): Specimen {
     },
     release: () => {
       disk.holding = false;
+      disk.failing = "";
+      disk.maxTransfer = Infinity;
       disk.release();
     },
     changeConfig: () => {},
+    meddle: (value) => {
+      disk.holding = value % 4 < 2;
+      disk.failing = ["", "", "read", "write", "flush", "discard"][(value >>> 4) % 6] ?? "";
+      disk.maxTransfer = (value & 0x100) === 0 ? Infinity : 512 * (1 + (value >>> 12) % 4);
+      if (value % 3 === 0 && disk.inFlight > 0) disk.releaseLast();
+      else disk.release(1 + value % 5);
+    },
   };
 }
 
@@ -258,6 +280,12 @@ function consoleSpecimen(ports: number): Specimen {
     },
     release: () => first.makeRoom(Infinity),
     changeConfig: () => device.resize(132, 50),
+    meddle: (value) => {
+      const terminal = terminals[(value >>> 8) % ports] ?? first;
+      if (value % 4 === 0) terminal.room = (value >>> 16) % 100;
+      else if (value % 4 === 1) terminal.makeRoom((value >>> 16) % 100);
+      else terminal.type(pattern((value >>> 16) % 300, value & 0xff));
+    },
   };
 }
 
@@ -282,8 +310,16 @@ function rngSpecimen(ram: GuestRam): Specimen {
     stall: () => {
       entropy.room = 0;
     },
-    release: () => entropy.refill(Infinity),
+    release: () => {
+      entropy.refusal = undefined;
+      entropy.refill(Infinity);
+    },
     changeConfig: () => {},
+    meddle: (value) => {
+      entropy.refusal = value % 8 === 0 ? -((value >>> 8) % 40) : undefined;
+      if (value % 2 === 0) entropy.room = 0;
+      else entropy.refill((value >>> 16) % 100);
+    },
   };
 }
 
@@ -308,7 +344,25 @@ function vsockSpecimen(ram: GuestRam): Specimen {
     stall: () => {},
     release: () => {},
     changeConfig: () => {},
+    meddle: (value) => meddleWithCalls(backend, value),
   };
+}
+
+/** The host calls the guest, or does something to a stream that the guest has opened. */
+function meddleWithCalls(backend: FakeVsockBackend, value: number): void {
+  const stream = backend.called[(value >>> 8) % Math.max(1, backend.called.length)]?.stream;
+  if (value % 8 === 0 || stream === undefined) {
+    backend.call((value >>> 8) % 4);
+    return;
+  }
+  if (stream.isClosed) return;
+  const amount = (value >>> 16) % 5000;
+  if (value % 8 === 1) stream.end();
+  else if (value % 8 === 2) stream.hangUp();
+  else if (value % 8 === 3) stream.room = amount;
+  else if (value % 8 === 4) stream.makeRoom(amount);
+  else if (value % 8 === 5) stream.broken = { read: amount % 4 === 0, write: amount % 4 === 1 };
+  else stream.say(pattern(amount, value & 0xff));
 }
 
 function connectRequest(backend: FakeVsockBackend, seed: number): Request {

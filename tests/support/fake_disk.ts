@@ -128,6 +128,7 @@ export class FakeDisk implements BlockBackend {
   /** Completes the operation that was started last, before those that came earlier. */
   releaseLast(): void {
     this.#finish(this.#started.pop());
+    this.#started.push(...this.#asked.splice(0));
     this.#events?.batchEnd();
   }
 

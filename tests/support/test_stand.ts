@@ -27,6 +27,8 @@ export interface Specimen {
   release(): void;
   /** A change of the configuration from the host's side; see DeviceRow.changesConfig. */
   changeConfig(): void;
+  /** The host's side does something of its own that `value` chooses: input, room, errors. */
+  meddle?(value: number): void;
 }
 
 /** A row of the device table: facts that decide which cases apply. */
