@@ -7,8 +7,13 @@ import { type Errand, fillCodeCache } from "./code_cache.ts";
 
 const USAGE = "usage: deno task install [--prefix DIR]";
 
-/** How Deno runs what is installed: always alike, as compiled code is good for the same flags of V8 only. */
+/** How Deno runs what is installed. */
 const RUN = ["run", "-A", "--no-prompt", "--no-config", "--no-lock"];
+/**
+ * The same with compiled code of all functions, not only of those that a module runs when it is loaded. V8 takes code
+ * only for the flags that it was compiled with; without any at hand this one costs time.
+ */
+const RUN_COMPILED = [...RUN, "--v8-flags=--no-lazy"];
 /** Below share/dinovisor: what Deno keeps of this program, and of no other. */
 const CACHE = "cache";
 
@@ -23,7 +28,7 @@ export function launcher(deno: string, version: string, share: string): string {
 export DENO_NO_UPDATE_CHECK=1
 if [ -w ${cache} ]; then
   export DENO_DIR=${cache}
-  set -- ${RUN.join(" ")} ${main} "$@"
+  set -- ${RUN_COMPILED.join(" ")} ${main} "$@"
 else
   set -- ${RUN.join(" ")} --no-code-cache ${main} "$@"
 fi
@@ -58,7 +63,7 @@ function errands(share: string): Errand[] {
   const programs = [["main.js", "run", "--help"], ["main.js", "help"]];
   const workers = WORKERS.map((worker) => [bundleName(worker)]);
   return [...programs, ...workers].map(([module, ...words]) => [
-    ...RUN,
+    ...RUN_COMPILED,
     `${share}/${module}`,
     ...words,
   ]);
