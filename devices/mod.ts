@@ -1,4 +1,7 @@
-/** The registry: every kind of virtio device, and the union of their configurations. One line each. */
+/**
+ * The registry: every kind of virtio device, and the union of their configurations. One line each, and one in
+ * `makers.ts`, which stands apart: whoever only plans or checks a machine need not load how devices work.
+ */
 import type { DeviceKind } from "../src/virtio/device_kind.ts";
 import { type BlockConfig, blockKind } from "./block/kind.ts";
 import { type ConsoleConfig, consoleKind } from "./console/kind.ts";

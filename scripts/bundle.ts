@@ -7,7 +7,10 @@
 const ROOT = new URL("../", import.meta.url).pathname;
 
 /** Modules that start in isolates of their own: each worker's URL is rewritten to its bundle's. */
-const WORKERS = ["src/machine/io_worker.ts", "src/machine/vcpu_worker.ts"];
+export const WORKERS: readonly string[] = [
+  "src/machine/io_worker.ts",
+  "src/machine/vcpu_worker.ts",
+];
 /** `run`, whose start people wait for, comes without what only the others need. */
 const PROGRAMS = ["scripts/bundle/run.ts", "scripts/bundle/others.ts"];
 const MAIN = `await import(Deno.args[0] === "run" ? "./run.js" : "./others.js");\n`;
@@ -19,7 +22,7 @@ export async function bundle(directory: string): Promise<void> {
   await Deno.mkdir(directory, { recursive: true });
   // Each whole by itself: a program starts sooner from one file than from a dozen shared ones.
   for (const module of [...WORKERS, ...PROGRAMS]) {
-    await run(["-o", `${directory}/${fileName(module)}`, module]);
+    await run(["-o", `${directory}/${bundleName(module)}`, module]);
   }
   await Deno.writeTextFile(`${directory}/main.js`, MAIN);
   await rewriteWorkers(directory);
@@ -37,7 +40,8 @@ async function run(args: readonly string[]): Promise<void> {
   if (!success) throw new Error(`Cannot bundle: ${new TextDecoder().decode(stderr)}`);
 }
 
-function fileName(module: string): string {
+/** What the bundle of `module` is called. */
+export function bundleName(module: string): string {
   return module.slice(module.lastIndexOf("/") + 1).replace(/\.ts$/, ".js");
 }
 

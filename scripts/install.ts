@@ -2,16 +2,36 @@
  * `deno task install`: puts `dinovisor` on the PATH, bundled, so that it starts as fast as it can. `--prefix DIR` says
  * where: DIR/bin/dinovisor and DIR/share/dinovisor; ~/.local when left out. Installing again replaces both.
  */
-import { bundle } from "./bundle.ts";
+import { bundle, bundleName, WORKERS } from "./bundle.ts";
+import { type Errand, fillCodeCache } from "./code_cache.ts";
 
 const USAGE = "usage: deno task install [--prefix DIR]";
 
-/** What `sh` runs. The Deno that installed it may be gone one day: npx keeps its downloads in a cache. */
-export function launcher(deno: string, version: string, main: string): string {
+/** How Deno runs what is installed. */
+const RUN = ["run", "-A", "--no-prompt", "--no-config", "--no-lock"];
+/**
+ * The same with compiled code of all functions, not only of those that a module runs when it is loaded. V8 takes code
+ * only for the flags that it was compiled with; without any at hand this one costs time.
+ */
+const RUN_COMPILED = [...RUN, "--v8-flags=--no-lazy"];
+/** Below share/dinovisor: what Deno keeps of this program, and of no other. */
+const CACHE = "cache";
+
+/**
+ * What `sh` runs of what is installed in `share`. The Deno that installed it may be gone one day: npx keeps its
+ * downloads in a cache. Who may not write to our cache goes without: Deno does not read what it cannot write.
+ */
+export function launcher(deno: string, version: string, share: string): string {
+  const [main, cache] = [quoted(`${share}/main.js`), quoted(`${share}/${CACHE}`)];
   return `#!/bin/sh
 # dinovisor, installed by \`deno task install\`
 export DENO_NO_UPDATE_CHECK=1
-set -- run -A --no-prompt --no-config --no-lock --no-code-cache ${quoted(main)} "$@"
+if [ -w ${cache} ]; then
+  export DENO_DIR=${cache}
+  set -- ${RUN_COMPILED.join(" ")} ${main} "$@"
+else
+  set -- ${RUN.join(" ")} --no-code-cache ${main} "$@"
+fi
 [ -x ${quoted(deno)} ] && exec ${quoted(deno)} "$@"
 exec npx -y deno@${version} "$@"
 `;
@@ -29,12 +49,24 @@ export async function install(prefix: string): Promise<string> {
   await bundle(fresh);
   await remove(share);
   await Deno.rename(fresh, share);
+  await fillCodeCache(`${share}/${CACHE}`, errands(share)); // which knows modules by their paths
   const path = `${prefix}/bin/dinovisor`;
   await Deno.mkdir(`${prefix}/bin`, { recursive: true });
-  const text = launcher(Deno.execPath(), Deno.version.deno, `${share}/main.js`);
+  const text = launcher(Deno.execPath(), Deno.version.deno, share);
   await Deno.writeTextFile(`${path}.new`, text, { mode: 0o755 });
   await Deno.rename(`${path}.new`, path);
   return path;
+}
+
+/** Each program with the least to do; a worker as a program, which ends as nobody can send it a message. */
+function errands(share: string): Errand[] {
+  const programs = [["main.js", "run", "--help"], ["main.js", "help"]];
+  const workers = WORKERS.map((worker) => [bundleName(worker)]);
+  return [...programs, ...workers].map(([module, ...words]) => [
+    ...RUN_COMPILED,
+    `${share}/${module}`,
+    ...words,
+  ]);
 }
 
 async function remove(path: string): Promise<void> {

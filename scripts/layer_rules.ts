@@ -45,7 +45,13 @@ export interface Rule {
 
 const OURS = /^(?:src\/|devices\/|transports\/|main\.ts$)/;
 const BACKEND = /^devices\/[^/]+\/[^/]*_backend\.ts$/;
-const REGISTRY = /^devices\/mod\.ts$/;
+const REGISTRY = /^devices\/(?:mod|makers)\.ts$/;
+/** What configuration is read, checked and planned with. */
+const CONFIGURATION = /^devices\/(?:[^/]+\/kind|mod)\.ts$/;
+/** What devices are made of. */
+const IMPLEMENTATION = /^devices\/(?:[^/]+\/(?:make|device|[^/]*_backend)|makers)\.ts$/;
+const CONFIGURATION_ALONE =
+  "whoever plans a machine does not load how its devices work; put it in make.ts, for the I/O thread";
 
 /** Every forbidden edge below a layer's own order, with its reason. */
 export const RULES: readonly Rule[] = [
@@ -187,6 +193,20 @@ export const RULES: readonly Rule[] = [
     reason: "the registry imports the devices, not the other way round",
   },
   {
+    id: "device-configuration",
+    from: CONFIGURATION,
+    to: IMPLEMENTATION,
+    typesAllowed: true,
+    reason: CONFIGURATION_ALONE,
+  },
+  {
+    id: "device-makers",
+    from: OURS,
+    exceptFrom: /^src\/machine\/io_thread\.ts$/,
+    to: /^devices\/makers\.ts$/,
+    reason: "devices are made on the I/O thread, and nobody else loads what they are made of",
+  },
+  {
     id: "device-diet",
     from: /^devices\//,
     to: OURS,
@@ -258,9 +278,21 @@ export const PURITIES: readonly Purity[] = [
     id: "no-sys-at-all",
     from:
       /^(?:src\/memory\/|src\/virtio\/|src\/ipc\/control_block\.ts$|transports\/|devices\/[^/]+\/)/,
-    exceptFrom: /^devices\/[^/]+\/(?:[^/]*_backend|kind)\.ts$/,
+    exceptFrom: /^devices\/[^/]+\/(?:[^/]*_backend|make)\.ts$/,
     to: /^src\/sys\//,
     reason: "this part must be testable without FFI, yet it loads src/sys",
+  },
+  {
+    id: "configuration-alone",
+    from: CONFIGURATION,
+    to: IMPLEMENTATION,
+    reason: CONFIGURATION_ALONE,
+  },
+  {
+    id: "control-thread",
+    from: /^src\/machine\/(?:machine|mod)\.ts$|^src\/cli\//,
+    to: IMPLEMENTATION,
+    reason: "the control thread does not load how devices work: it is start-up time for nothing",
   },
 ];
 

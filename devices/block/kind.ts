@@ -3,13 +3,9 @@ import {
   type Claim,
   type DeviceKind,
   FlagError,
-  type HostResources,
-  type LiveDevice,
   type Problem,
 } from "../../src/virtio/device_kind.ts";
 import { SECTOR_BYTES, VIRTIO_BLK_ID_BYTES } from "./abi.ts";
-import { BlockDevice, QUEUE_SIZE } from "./device.ts";
-import { openFileBackend } from "./file_backend.ts";
 
 /** As many as a machine may have vCPUs: a driver uses one queue for each at most. */
 const MAX_QUEUES = 32;
@@ -110,16 +106,6 @@ export const blockKind: DeviceKind<BlockConfig> = {
     } catch {
       return []; // `check` has said what is wrong with the path
     }
-  },
-
-  create(config: BlockConfig, host: HostResources): LiveDevice {
-    const { queues = 1 } = config;
-    const backend = openFileBackend({ ...config, operations: queues * QUEUE_SIZE }, host.loop);
-    const name = config.id ?? config.path.slice(config.path.lastIndexOf("/") + 1);
-    return {
-      device: new BlockDevice(backend, name.replace(/[^\x20-\x7e]/g, "?"), queues),
-      close: () => backend.close(),
-    };
   },
 };
 

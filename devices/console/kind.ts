@@ -4,11 +4,8 @@ import {
   type Claim,
   type DeviceKind,
   FlagError,
-  type HostResources,
-  type LiveDevice,
   type Problem,
 } from "../../src/virtio/device_kind.ts";
-import { ConsoleDevice } from "./device.ts";
 
 /** Linux numbers ports in one 32-bit config field; more than this per machine is a mistake. */
 const MAX_PORTS = 31;
@@ -65,21 +62,5 @@ export const consoleKind: DeviceKind<ConsoleConfig> = {
   },
   claims(): readonly Claim[] {
     return [];
-  },
-  create(config: ConsoleConfig, host: HostResources): LiveDevice {
-    const device = new ConsoleDevice({
-      ports: config.ports.map((port) => ({
-        backend: host.channel(port.channel),
-        ...(port.name === undefined ? {} : { name: port.name }),
-        isConsole: port.console ?? false,
-      })),
-      columns: config.columns ?? 80,
-      rows: config.rows ?? 24,
-    });
-    return {
-      device,
-      close: () => {},
-      resize: (columns, rows) => device.resize(columns, rows),
-    };
   },
 };

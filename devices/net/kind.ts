@@ -3,13 +3,8 @@ import {
   type Claim,
   type DeviceKind,
   FlagError,
-  type HostResources,
-  type LiveDevice,
   type Problem,
 } from "../../src/virtio/device_kind.ts";
-import { ETH_ALEN } from "./abi.ts";
-import type { NetBackend } from "./backend.ts";
-import { CaptureBackend, PcapFile } from "./capture_backend.ts";
 import {
   checkConnection,
   checkDirectory,
@@ -19,12 +14,9 @@ import {
   parseConnection,
   type TapConfig,
 } from "./connection.ts";
-import { NetDevice } from "./device.ts";
+import { macBytes } from "./mac_address.ts";
+import { optional } from "./optional.ts";
 import type { RateConfig } from "./rate.ts";
-import { ListeningSource, programSource, threadSource } from "./socket_backend.ts";
-import { StreamBackend } from "./stream_backend.ts";
-import { TapBackend } from "./tap_backend.ts";
-import { PasstSource } from "./user_backend.ts";
 
 export type { NetBackendConfig, StreamConfig, SwitchConfig } from "./connection.ts";
 
@@ -104,74 +96,12 @@ export const netKind: DeviceKind<NetConfig> = {
   claims({ backend }: NetConfig): readonly Claim[] {
     return connectionClaims(backend);
   },
-
-  create(config: NetConfig, host: HostResources): LiveDevice {
-    const backend = openCaptured(config, host);
-    const device = new NetDevice(backend, {
-      mac: macBytes(config.mac ?? "") ?? randomMac(),
-      ...optional("mtu", config.mtu),
-      ...optional("sendRate", config.sendRate),
-      ...optional("receiveRate", config.receiveRate),
-    });
-    return {
-      device,
-      close: () => backend.close(),
-      setLink: (up) => device.setLink(up),
-      announce: () => device.announce(),
-    };
-  },
 };
 
 /** Only taps have queues to choose. */
 function tapOf(flag: string, backend: NetBackendConfig): TapConfig {
   if (backend.type === "tap") return backend;
   throw new FlagError(`Cannot read network "${flag}": queues= is for tap=NAME only`);
-}
-
-function openCaptured(config: NetConfig, host: HostResources): NetBackend {
-  const file = config.capture === undefined ? undefined : new PcapFile(config.capture);
-  try {
-    const backend = openBackend(config, host);
-    return file === undefined ? backend : new CaptureBackend(backend, file);
-  } catch (error) {
-    file?.close();
-    throw error;
-  }
-}
-
-function openBackend({ backend, mtu }: NetConfig, { loop }: HostResources): NetBackend {
-  switch (backend.type) {
-    case "tap": {
-      const { name, queues = 1 } = backend;
-      return new TapBackend({ name, queues, ...optional("mtu", mtu) }, loop);
-    }
-    case "socket": {
-      const { path, listen } = backend;
-      const source = listen === true ? new ListeningSource(path, loop) : programSource(path, loop);
-      return new StreamBackend(source, loop);
-    }
-    case "user":
-      return new StreamBackend(new PasstSource(backend.forwards ?? []), loop);
-    case "switch":
-      return new StreamBackend(threadSource(backend.switch, loop), loop);
-    case "stream":
-      return new StreamBackend(threadSource(backend.stream, loop, backend.token), loop);
-  }
-}
-
-/** The six bytes of a unicast address; undefined for anything else. */
-function macBytes(text: string): Uint8Array | undefined {
-  if (!/^[\da-f]{2}(:[\da-f]{2}){5}$/i.test(text)) return undefined;
-  const bytes = Uint8Array.from(text.split(":"), (byte) => Number.parseInt(byte, 16));
-  const usable = ((bytes[0] ?? 1) & 1) === 0 && bytes.some((byte) => byte !== 0);
-  return usable ? bytes : undefined;
-}
-
-/** Locally administered, so that no vendor has it. */
-function randomMac(): Uint8Array {
-  const bytes = crypto.getRandomValues(new Uint8Array(ETH_ALEN));
-  bytes[0] = ((bytes[0] ?? 0) & 0xfc) | 2;
-  return bytes;
 }
 
 function rateOf(bytesPerSecond?: number, packetsPerSecond?: number): RateConfig | undefined {
@@ -198,12 +128,4 @@ function parseNumber(flag: string, name: string, text: string | undefined): numb
 function splitOnce(word: string): [string, string] {
   const at = word.indexOf("=");
   return at < 0 ? [word, ""] : [word.slice(0, at), word.slice(at + 1)];
-}
-
-/** `{name: value}`, or nothing to spread when there is no value. */
-function optional<K extends string, T>(
-  name: K,
-  value: T | undefined,
-): { readonly [key in K]?: T } {
-  return (value === undefined ? {} : { [name]: value }) as { readonly [key in K]?: T };
 }

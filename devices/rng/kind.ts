@@ -3,12 +3,8 @@ import {
   type Claim,
   type DeviceKind,
   FlagError,
-  type HostResources,
-  type LiveDevice,
   type Problem,
 } from "../../src/virtio/device_kind.ts";
-import { RngDevice } from "./device.ts";
-import { GetrandomBackend } from "./getrandom_backend.ts";
 
 /** A source of random numbers (/dev/hwrng in a Linux guest). */
 export interface RngConfig {
@@ -51,11 +47,6 @@ export const rngKind: DeviceKind<RngConfig> = {
 
   claims(): readonly Claim[] {
     return [];
-  },
-
-  create({ bytesPerSecond }: RngConfig, { loop }: HostResources): LiveDevice {
-    const backend = new GetrandomBackend(loop, bytesPerSecond);
-    return { device: new RngDevice(backend), close: () => backend.close() };
   },
 };
 

@@ -1,16 +1,12 @@
 /** virtio-vsock as configuration: `--vsock cid=3[,uds=PATH]`. */
+import { sockaddr_un } from "../../src/abi/linux.ts";
 import {
   type Claim,
   type DeviceKind,
   FlagError,
-  type HostResources,
-  type LiveDevice,
   type Problem,
 } from "../../src/virtio/device_kind.ts";
 import { MAX_GUEST_CID, MIN_GUEST_CID } from "./abi.ts";
-import type { VsockBackend } from "./backend.ts";
-import { VsockDevice } from "./device.ts";
-import { MAX_SOCKET_PATH, UdsBackend } from "./uds_backend.ts";
 
 /** Sockets between guest and host (AF_VSOCK in a Linux guest). */
 export interface VsockConfig {
@@ -26,6 +22,8 @@ export interface VsockConfig {
 }
 
 type Complain = (code: string, message: string, hint?: string) => void;
+/** Bytes a name may have: those of sun_path without its NUL. */
+const MAX_SOCKET_PATH = sockaddr_un.size - sockaddr_un.at.sun_path - 1;
 /** `_4294967295`: what is behind the path of a listener on the host. */
 const PORT_SUFFIX_BYTES = 11;
 
@@ -69,28 +67,6 @@ export const vsockKind: DeviceKind<VsockConfig> = {
     if (uds === undefined) return [device];
     const socket = { resource: `socket:${uds}`, description: `vsock socket "${uds}"` };
     return [device, { ...socket, ...conflict }];
-  },
-
-  create({ cid, uds }: VsockConfig, { loop, ownerSocket }: HostResources): LiveDevice {
-    const backends: VsockBackend[] = [];
-    const close = (): void => backends.forEach((backend) => backend.close());
-    try {
-      if (ownerSocket !== undefined) {
-        backends.push(new UdsBackend({ ...ownerSocket, ownProcessOnly: true }, loop));
-      }
-      if (uds !== undefined) backends.push(new UdsBackend({ path: uds }, loop));
-    } catch (error) {
-      close();
-      throw error;
-    }
-    const device = new VsockDevice(cid, backends);
-    return {
-      device,
-      close: () => {
-        device.reset(); // sockets of connections are the device's
-        close();
-      },
-    };
   },
 };
 

@@ -1,7 +1,7 @@
 /**
  * The host's side of vsock in Firecracker's dialect: a caller connects to a Unix socket, says `CONNECT <port>` and
  * reads `OK <hostport>`; the guest's calls to host port P go to whoever listens on `<path>_<P>`. Runs on the I/O
- * thread; used by `kind.ts`, for the socket file of `uds=` and for the machine's owner (an abstract name).
+ * thread; used by `make.ts`, for the socket file of `uds=` and for the machine's owner (an abstract name).
  */
 import { EPOLLIN } from "../../src/abi/linux.ts";
 import type { EventLoop, Watch, Watcher } from "../../src/loop/event_loop.ts";
@@ -30,8 +30,6 @@ const MAX_CALLERS = 256;
 const ACCEPTS_PER_TURN = 16;
 
 /** Who may come in, and what they hear from us first. */
-export { MAX_SOCKET_PATH } from "../../src/sys/unix_socket.ts";
-
 export interface UdsOptions {
   /** Name of the socket; `<path>_<P>` is that of host port P. */
   readonly path: string;

@@ -1,6 +1,6 @@
 /** What an I/O thread holds of one machine: builds devices from the plan, binds their kicks, serves mailboxes, stops cleanly. */
 import { SerialHostSide } from "../../devices/legacy/serial_host.ts";
-import { kindOf } from "../../devices/mod.ts";
+import { makerOf } from "../../devices/makers.ts";
 import { MMIO_NOTIFY, MmioTransport } from "../../transports/mmio.ts";
 import { MmioInterrupt } from "../../transports/mmio_interrupt.ts";
 import type { Transport } from "../../transports/transport.ts";
@@ -25,7 +25,7 @@ import { createEventfd, drainEventfd, signalEventfd } from "../sys/eventfd.ts";
 import type { FdNumber, OwnedFd } from "../sys/fd.ts";
 import type { ByteChannel } from "../virtio/byte_channel.ts";
 import type { AccessSize } from "../virtio/device.ts";
-import type { LiveDevice } from "../virtio/device_kind.ts";
+import type { LiveDevice } from "../virtio/device_maker.ts";
 import { Channels, NULL_CHANNEL } from "./channels.ts";
 import { viewRam } from "./guest_ram.ts";
 import type { MachinePlan, PlannedDevice } from "./plan.ts";
@@ -143,7 +143,7 @@ export class IoThread implements MailboxHandler {
 
   #attach(planned: PlannedDevice, index: number): void {
     const { name, base } = planned.slot;
-    const live = kindOf(planned.config).create(planned.config, {
+    const live = makerOf(planned.config)(planned.config, {
       loop: this.#loop,
       ownerSocket: this.#init.ownerSocket,
       channel: (config) => this.#watched(this.#channels.open(config)),

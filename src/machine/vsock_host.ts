@@ -6,7 +6,7 @@
  * Such a name can be called by anybody on the host. The I/O thread lets in none but this process (SO_PEERCRED); to
  * listeners here it proves itself by a token that only the two of them know. Used by `machine.ts`.
  */
-import type { OwnerSocket } from "../virtio/device_kind.ts";
+import type { OwnerSocket } from "../virtio/device_maker.ts";
 import type { MachineStatus } from "./machine_options.ts";
 import { MachineError, stateError } from "./machine_error.ts";
 

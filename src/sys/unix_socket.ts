@@ -27,9 +27,6 @@ import { check, ECONNREFUSED, SysError } from "./sys_error.ts";
 const BACKLOG = 1024;
 const encoder = new TextEncoder();
 
-/** Bytes a name may have: those of sun_path without its NUL. */
-export const MAX_SOCKET_PATH: number = sockaddr_un.size - sockaddr_un.at.sun_path - 1;
-
 /** `struct sockaddr_un` of `path`, cut to its length: in the abstract namespace each byte counts, NULs too. */
 function socketAddress(path: string): Uint8Array<ArrayBuffer> {
   const name = encoder.encode(path.startsWith("\0") ? path : `${path}\0`);

@@ -1,10 +1,7 @@
 /**
- * A kind of device as configuration sees it: how its flag is written, what can be wrong with it, and how it
- * is made. One value per device folder (`kind.ts`), collected by `devices/mod.ts`.
+ * A kind of device as configuration sees it: how its flag is written, what can be wrong with it, what it takes of the
+ * host. One value per device folder (`kind.ts`), collected by `devices/mod.ts`; how one is made is in `device_maker.ts`.
  */
-import type { EventLoop } from "../loop/event_loop.ts";
-import type { ByteChannel } from "./byte_channel.ts";
-import type { VirtioDevice } from "./device.ts";
 
 /** Something the user has to change, found before anything is opened. */
 export interface Problem {
@@ -39,23 +36,6 @@ export interface Claim {
   readonly hint?: string;
 }
 
-/** What a device may ask of the thread it lives on. */
-export interface HostResources {
-  readonly loop: EventLoop;
-  /** Opens the host end of a byte stream. */
-  channel(config: ChannelConfig): ByteChannel;
-  /** Where the machine's owner, in this process, meets the guest's sockets. */
-  readonly ownerSocket?: OwnerSocket;
-}
-
-/** A name in the abstract namespace that the machine's owner calls, and listens behind (`<name>_<port>`). */
-export interface OwnerSocket {
-  /** Begins with NUL. */
-  readonly path: string;
-  /** The owner expects it first from whoever calls it: anybody on the host could. */
-  readonly token: Uint8Array<ArrayBuffer>;
-}
-
 /** Where the bytes of a console port go. */
 export type ChannelConfig =
   /** The user's terminal, or whatever stdin and stdout are. */
@@ -65,19 +45,6 @@ export type ChannelConfig =
   /** Output appended to a file, no input. */
   | { readonly type: "file"; readonly path: string }
   | { readonly type: "null" };
-
-/** A device that is alive, and how to let go of what it holds. */
-export interface LiveDevice {
-  readonly device: VirtioDevice;
-  /** Called once, when nothing is in flight any more. */
-  close(): void;
-  /** The user's window has changed; for devices that show one. */
-  resize?(columns: number, rows: number): void;
-  /** The cable is plugged in or pulled out; for network cards. */
-  setLink?(up: boolean): void;
-  /** The guest is asked to tell its neighbours where it is; for network cards. */
-  announce?(): void;
-}
 
 /** One kind of device; `C` is its configuration: plain data. */
 export interface DeviceKind<C extends { readonly kind: string }> {
@@ -89,6 +56,4 @@ export interface DeviceKind<C extends { readonly kind: string }> {
   /** Reports everything that would keep `config` from working. Opens nothing for writing, changes nothing. */
   check(config: C, report: (problem: Problem) => void): void;
   claims(config: C): readonly Claim[];
-  /** Makes the device, on the I/O thread. Throws when the host refuses after all. */
-  create(config: C, host: HostResources): LiveDevice;
 }

@@ -1,6 +1,6 @@
 /** dinovisor as `deno task install` puts it in place: bundled, with its workers and data. */
 import { install } from "../../scripts/install.ts";
-import { assert, assertEquals } from "../../src/std/assert.ts";
+import { assert, assertEquals, assertThrows } from "../../src/std/assert.ts";
 import { runCli, tinyArgs } from "../support/cli_process.ts";
 import { kvmTest, linuxTest } from "../support/kvm.ts";
 
@@ -10,12 +10,16 @@ interface Said {
   readonly stderr: string;
 }
 
-async function run(program: string, args: readonly string[]): Promise<Said> {
+async function run(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Said> {
   const { code, stdout, stderr } = await new Deno.Command(program, {
     args: [...args],
     cwd: "/",
     stdin: "null",
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", ...env },
   }).output();
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
@@ -33,6 +37,14 @@ kvmTest("an installed dinovisor runs guests from anywhere, and can be installed 
     // Two vCPUs and a serial port: both workers' bundles.
     const two = await run(program, await tinyArgs("test=serial bytes=0", ["-c", "2"]));
     assertEquals([two.code, two.stdout], [0, "hello from the tiny guest\n"], two.stderr);
+    const workers = await run(program, await tinyArgs("test=serial bytes=0", ["-c", "2"]), {
+      DENO_LOG: "debug",
+    });
+    assertEquals(
+      compiledAhead(workers.stderr),
+      ["io_worker.js", "main.js", "run.js", "vcpu_worker.js"],
+      workers.stderr,
+    );
     const wrong = await run(program, ["run", "-k", "/nothing/here"]);
     assertEquals(wrong.code, 125);
     assert(wrong.stderr.startsWith("error: cannot find kernel"), wrong.stderr);
@@ -40,6 +52,35 @@ kvmTest("an installed dinovisor runs guests from anywhere, and can be installed 
     Deno.removeSync(prefix, { recursive: true });
   }
 }, { limitMs: 120_000 });
+
+/** The modules whose compiled code Deno found in its cache, as its log says. */
+function compiledAhead(log: string): string[] {
+  const hits = log.matchAll(/V8 code cache hit for ES module: file:\S*\/(\w+\.js)/g);
+  return [...hits].map(([, name = ""]) => name).sort();
+}
+
+Deno.test("an installed dinovisor is compiled already, and runs without that, too", async () => {
+  const prefix = Deno.makeTempDirSync({ prefix: "dinovisor install " });
+  try {
+    const program = await install(prefix);
+    const cache = `${prefix}/share/dinovisor/cache`;
+    const debug = { DENO_LOG: "debug" };
+    const others = await run(program, ["version"], debug);
+    assertEquals(compiledAhead(others.stderr), ["main.js", "others.js"], others.stderr);
+    const first = await run(program, ["run", "--help"], debug);
+    assertEquals(compiledAhead(first.stderr), ["main.js", "run.js"], first.stderr);
+    const logs = [...Deno.readDirSync(cache)].filter(({ name }) => name.endsWith("-wal"));
+    // An empty one: nothing was left in it at the installation, nothing has been compiled since.
+    for (const { name } of logs) assertEquals(Deno.statSync(`${cache}/${name}`).size, 0, name);
+    Deno.removeSync(cache, { recursive: true });
+    const without = await run(program, ["version"], debug);
+    assertEquals([without.code, compiledAhead(without.stderr)], [0, []], without.stderr);
+    assertEquals(without.stdout, others.stdout);
+    assertThrows(() => Deno.statSync(cache), Deno.errors.NotFound);
+  } finally {
+    Deno.removeSync(prefix, { recursive: true });
+  }
+});
 
 linuxTest("an installed dinovisor finds the default guest that a checkout has made", async () => {
   const prefix = Deno.makeTempDirSync({ prefix: "dinovisor-install-" });

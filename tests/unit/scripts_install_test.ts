@@ -15,9 +15,10 @@ for (const args of [["--prefix"], ["--prefix="], ["--prefix", "/a", "b"], ["/opt
 }
 
 Deno.test("the launcher quotes its paths for a shell", () => {
-  const text = launcher("/a b/deno", "1.2.3", "/it's/main.js");
+  const text = launcher("/a b/deno", "1.2.3", "/it's");
   assert(text.startsWith("#!/bin/sh\n"), text);
   assert(text.includes(`'/it'\\''s/main.js'`), text);
+  assert(text.includes(`export DENO_DIR='/it'\\''s/cache'`), text);
   assert(text.includes(`[ -x '/a b/deno' ] && exec '/a b/deno' "$@"`), text);
   assert(text.includes(`exec npx -y deno@1.2.3 "$@"`), text);
 });

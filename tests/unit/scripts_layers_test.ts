@@ -51,7 +51,17 @@ const FORBIDDEN: Readonly<Record<string, readonly Edge[]>> = {
   "transports-devices": [edge("transports/mmio.ts", "devices/mod.ts", "type")],
   "transports-diet": [edge("transports/mmio.ts", "src/kvm/vm.ts", "type")],
   "transports-loop-types": [edge("transports/mmio.ts", "src/loop/event_loop.ts")],
-  "device-registry": [edge("devices/block/kind.ts", "devices/mod.ts", "type")],
+  "device-registry": [
+    edge("devices/block/kind.ts", "devices/mod.ts", "type"),
+    edge("devices/block/make.ts", "devices/makers.ts", "type"),
+  ],
+  "device-configuration": [
+    edge("devices/block/kind.ts", "devices/block/device.ts"),
+    edge("devices/block/kind.ts", "devices/block/file_backend.ts"),
+    edge("devices/block/kind.ts", "devices/block/make.ts"),
+    edge("devices/mod.ts", "devices/makers.ts"),
+  ],
+  "device-makers": [edge("src/machine/machine.ts", "devices/makers.ts", "type")],
   "device-diet": [edge("devices/block/device.ts", "src/kvm/vm.ts", "type")],
   "device-ipc": [edge("devices/block/device.ts", "src/ipc/mailbox.ts", "type")],
   "device-loop-types": [edge("devices/block/device.ts", "src/loop/event_loop.ts")],
@@ -116,7 +126,10 @@ Deno.test("layers: what the exceptions are for passes", () => {
     edge("src/arch/mod.ts", "src/arch/x86_64/boot.ts"),
     edge("src/arch/x86_64/vcpu_state.ts", "src/abi/kvm_x86.ts"),
     edge("devices/block/file_backend.ts", "src/sys/fd.ts"),
-    edge("devices/block/kind.ts", "devices/block/file_backend.ts"),
+    edge("devices/block/make.ts", "devices/block/file_backend.ts"),
+    edge("devices/block/kind.ts", "devices/block/device.ts", "type"),
+    edge("devices/makers.ts", "devices/block/make.ts"),
+    edge("src/machine/io_thread.ts", "devices/makers.ts"),
     edge("devices/legacy/serial.ts", "devices/legacy/line.ts"),
     edge("devices/legacy/serial.ts", "src/ipc/byte_ring.ts"),
     edge("devices/mod.ts", "devices/block/kind.ts"),
@@ -136,7 +149,11 @@ Deno.test("layers: one device does not import another", () => {
 });
 
 Deno.test("layers: FFI by a roundabout way is found, with the way", () => {
-  assertEquals(PURITIES.map(({ id }) => id), ["no-sys-at-all"]);
+  assertEquals(PURITIES.map(({ id }) => id), [
+    "no-sys-at-all",
+    "configuration-alone",
+    "control-thread",
+  ]);
   const [violation, ...more] = checkLayers([
     edge("devices/block/device.ts", "devices/block/file_backend.ts"),
     edge("devices/block/file_backend.ts", "src/sys/fd.ts"),
@@ -150,6 +167,30 @@ Deno.test("layers: FFI by a roundabout way is found, with the way", () => {
   clean(
     edge("devices/block/device.ts", "devices/block/file_backend.ts", "type"),
     edge("devices/block/file_backend.ts", "src/sys/fd.ts"),
+  );
+});
+
+Deno.test("layers: how devices work is loaded by a roundabout way neither to plan nor to control", () => {
+  const way = (start: string) => [
+    edge(start, "devices/net/settings.ts"),
+    edge("devices/net/settings.ts", "devices/net/device.ts"),
+  ];
+  assertEquals(reasons(...way("devices/net/kind.ts")), [
+    "whoever plans a machine does not load how its devices work; put it in make.ts, for the I/O " +
+    "thread (devices/net/kind.ts -> devices/net/settings.ts -> devices/net/device.ts)",
+  ]);
+  for (const start of ["src/machine/machine.ts", "src/cli/run.ts"]) {
+    assertEquals(reasons(...way(start)), [
+      "the control thread does not load how devices work: it is start-up time for nothing " +
+      `(${start} -> devices/net/settings.ts -> devices/net/device.ts)`,
+    ]);
+  }
+  clean(
+    ...way("devices/net/make.ts"),
+    edge("src/machine/machine.ts", "src/machine/io_worker.ts", "worker"),
+    edge("src/machine/io_worker.ts", "src/machine/io_thread.ts"),
+    edge("src/machine/io_thread.ts", "devices/makers.ts"),
+    edge("devices/makers.ts", "devices/net/make.ts"),
   );
 });
 

@@ -1,0 +1,16 @@
+/** A disk made of its configuration, on the I/O thread. */
+import type { HostResources, LiveDevice } from "../../src/virtio/device_maker.ts";
+import { BlockDevice, QUEUE_SIZE } from "./device.ts";
+import { openFileBackend } from "./file_backend.ts";
+import type { BlockConfig } from "./kind.ts";
+
+/** Throws SysError when the file cannot be opened after all. */
+export function makeBlock(config: BlockConfig, host: HostResources): LiveDevice {
+  const { queues = 1 } = config;
+  const backend = openFileBackend({ ...config, operations: queues * QUEUE_SIZE }, host.loop);
+  const name = config.id ?? config.path.slice(config.path.lastIndexOf("/") + 1);
+  return {
+    device: new BlockDevice(backend, name.replace(/[^\x20-\x7e]/g, "?"), queues),
+    close: () => backend.close(),
+  };
+}
