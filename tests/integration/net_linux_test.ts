@@ -11,6 +11,8 @@ const MIB = 2 ** 20;
 /** Where ring 0 is emulated Linux copies at about 1.5 MB/s. */
 const BYTES = byHost({ hardware: 64 * MIB, nested: 16 * MIB, emulated: MIB / 4 });
 const LIMIT_MS = 240_000;
+/** What is served lies in a tmpfs, which gets half of the guest's memory. */
+const MEMORY = ["-m", "256M"];
 
 const ignore = namespaceRefusal();
 
@@ -60,7 +62,7 @@ netTest(
       SERVE,
     ].join("; ");
     await using guest = CliProcess.spawn(
-      ["run", "--net", "tap=vm0,mtu=9000", "--", "sh", "-c", script],
+      ["run", ...MEMORY, "--net", "tap=vm0,mtu=9000", "--", "sh", "-c", script],
       { prefix: network.prefix, limitMs: LIMIT_MS, stdin: "open" },
     );
     await guest.waitFor("serving\n", { ms: LIMIT_MS });
@@ -99,7 +101,7 @@ netTest(
       SERVE,
     ].join("; ");
     const net = ["--net", "user", "-p", "8080:80"];
-    await using guest = CliProcess.spawn(["run", ...net, "--", "sh", "-c", script], {
+    await using guest = CliProcess.spawn(["run", ...MEMORY, ...net, "--", "sh", "-c", script], {
       prefix: network.prefix,
       limitMs: LIMIT_MS,
       stdin: "open",
