@@ -33,6 +33,7 @@ export const HEADERS = [
   "sys/un.h",
   "sys/wait.h",
   "net/if.h",
+  "linux/capability.h",
   "linux/falloc.h",
   "linux/fs.h",
   "linux/if_ether.h",

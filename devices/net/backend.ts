@@ -66,7 +66,7 @@ export interface NetBackend {
   send(pair: number, frame: IovecList): boolean;
   /**
    * Takes the next packet: its first PREFIX_BYTES go to `prefix`, the rest to `into`. Returns its length, header
-   * included; one longer than PREFIX_BYTES + `into.bytes` is lost. 0: there is none.
+   * included. More than PREFIX_BYTES + `into.bytes`: it did not fit, and is lost. 0: there is none.
    */
   receive(pair: number, into: IovecList): number;
   /** Whether `readable` is wanted: not while the guest has no buffers. False at the start. */

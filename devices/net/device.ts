@@ -130,7 +130,7 @@ export class NetDevice implements VirtioDevice, NetEvents, ControlTarget {
     settings.mergeable = this.#has(VIRTIO_NET_F_MRG_RXBUF);
     settings.mtu = this.#has(VIRTIO_NET_F_MTU) ? this.#mtu ?? Infinity : Infinity;
     settings.filter.reset(this.#has(VIRTIO_NET_F_CTRL_RX), this.#has(VIRTIO_NET_F_CTRL_VLAN));
-    this.setReceiveOffloads(receiveOffloads(context.features)); // all on from the start (NETC-20)
+    this.#applyReceiveOffloads(receiveOffloads(context.features)); // all on from the start (NETC-20)
     for (const queue of this.#transmit) queue.activate(context);
     for (const queue of this.#receive) queue.activate(context);
   }
@@ -238,8 +238,13 @@ export class NetDevice implements VirtioDevice, NetEvents, ControlTarget {
     }
   }
 
-  /** ControlTarget. */
+  /** ControlTarget: a queue that waits for room for the longest packet may have room for what is now the longest. */
   setReceiveOffloads(offloads: number): void {
+    this.#applyReceiveOffloads(offloads);
+    for (let pair = 0; pair < this.#pairs; pair++) this.#context?.notifyLater(2 * pair);
+  }
+
+  #applyReceiveOffloads(offloads: number): void {
     this.#settings.receiveOffloads = offloads;
     this.#backend.setOffloads(offloads);
   }
@@ -256,7 +261,7 @@ export class NetDevice implements VirtioDevice, NetEvents, ControlTarget {
     for (const queue of this.#transmit) queue.reset();
     for (const queue of this.#receive) queue.reset();
     this.#backend.setQueuePairs(1);
-    this.setReceiveOffloads(0);
+    this.#applyReceiveOffloads(0);
     this.setAddress(this.#mac); // what the driver set is forgotten, as it is by every card
     this.announced();
   }

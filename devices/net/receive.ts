@@ -208,8 +208,11 @@ export class ReceiveQueue implements Watcher {
   #deliver(queue: Virtqueue, length: number): void {
     const { prefix } = this.#backend;
     const isCut = length > PREFIX_BYTES + this.#room.bytes;
-    // Longer than its network said: whoever changed its MTU loses one packet by it.
-    if (isCut && this.#settings.mergeable) this.#settings.longestFrame = MAX_FRAME_BYTES;
+    // Longer than its network said: whoever changed its MTU loses one packet by it. A segment says nothing of the MTU:
+    // it was on its way when the driver gave up taking them.
+    if (isCut && this.#settings.mergeable && !isSegmented(prefix)) {
+      this.#settings.longestFrame = MAX_FRAME_BYTES;
+    }
     if (isCut || !this.#wants(prefix, length)) {
       this.#settings.receiveDrops++; // the buffers stay in the reserve: the driver has not seen them
       return;

@@ -76,7 +76,7 @@ export class TapBackend implements NetBackend, Watcher {
   }
 
   receive(pair: number, into: IovecList): number {
-    this.#receive.load(into.words, into.count);
+    this.#receive.loadForReading(into.words, into.count);
     const length = this.#receive.readFrom(this.#tap.fd(pair));
     if (length >= 0) return length;
     if (length !== -EAGAIN) this.#lost();

@@ -175,6 +175,9 @@ export const TUN_F_TSO_ECN = 0x08;
 export const TUN_F_USO4 = 0x20;
 export const TUN_F_USO6 = 0x40;
 
+/** The number of the capability to make and change network interfaces. */
+export const CAP_NET_ADMIN = 12;
+
 // io_uring.h; the three call numbers are the same on every architecture.
 export const SYS_io_uring_setup = 425;
 export const SYS_io_uring_enter = 426;

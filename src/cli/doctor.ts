@@ -1,8 +1,9 @@
-/** `dinovisor doctor`: what this host can do, with a hint for each gap. The checks are in `host_checks.ts` and `guest_checks.ts`. */
+/** `dinovisor doctor`: what this host can do, with a hint for each gap. The checks are in the `*_checks.ts`. */
 import { ProblemsFound } from "./errors.ts";
 import { STATUS_ERROR } from "./exit_status.ts";
 import { guestFindings } from "./guest_checks.ts";
 import { type Finding, hostFindings, kvmFindings } from "./host_checks.ts";
+import { networkFindings } from "./network_checks.ts";
 import { wantsColor, writeResult } from "./output.ts";
 import { parseWords } from "./parse.ts";
 
@@ -18,7 +19,12 @@ const SUBJECT_COLUMN = 20;
 export async function doctor(words: readonly string[]): Promise<number> {
   const { values, problems } = parseWords("doctor", words);
   if (problems.length > 0) throw new ProblemsFound(problems);
-  const findings = [...kvmFindings(), ...hostFindings(), ...await guestFindings()];
+  const findings = [
+    ...kvmFindings(),
+    ...hostFindings(),
+    ...networkFindings(),
+    ...await guestFindings(),
+  ];
   const canRun = findings.every((finding) => finding.state !== "fail");
   writeResult(
     values.has("json")

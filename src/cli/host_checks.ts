@@ -8,12 +8,10 @@ import {
   KVM_CAP_NR_MEMSLOTS,
   KVM_CAP_READONLY_MEM,
 } from "../abi/kvm.ts";
-import { O_RDWR } from "../abi/linux.ts";
 import { type Architecture, architecture, BootError } from "../arch/mod.ts";
 import { KvmError } from "../kvm/kvm_error.ts";
 import { KvmSystem } from "../kvm/system.ts";
 import { LIMITS } from "../machine/config.ts";
-import { openFile } from "../sys/fd.ts";
 import { IoUring } from "../sys/io_uring.ts";
 import { SysError } from "../sys/sys_error.ts";
 import { kvmDevice } from "./kvm_device.ts";
@@ -53,7 +51,6 @@ export function kvmFindings(): Finding[] {
 export function hostFindings(): Finding[] {
   return [
     uringFinding(),
-    tunFinding(),
     memoryFinding(readText("/proc/meminfo")),
     descriptorFinding(readText("/proc/self/limits")),
   ];
@@ -177,22 +174,6 @@ function uringFinding(): Finding {
       subject,
       detail: `${error.message}; disks work without it, more slowly`,
       hint: error.hint ?? "see sysctl kernel.io_uring_disabled and the container's seccomp profile",
-    };
-  }
-}
-
-function tunFinding(): Finding {
-  const subject = "/dev/net/tun";
-  try {
-    using _tun = openFile("/dev/net/tun", O_RDWR);
-    return { state: "ok", subject, detail: "opens (for tap networking, which comes later)" };
-  } catch (error) {
-    if (!(error instanceof SysError)) throw error;
-    return {
-      state: "warn",
-      subject,
-      detail: `${error.message}; machines run without a tap network`,
-      hint: "load the module: sudo modprobe tun; in a container: --device /dev/net/tun",
     };
   }
 }

@@ -9,14 +9,22 @@ const IOVEC_WORDS = iovec.size / 4;
 export class PacketVectors {
   readonly #words = new Uint32Array(IOV_MAX * IOVEC_WORDS);
   readonly #bytes = new Uint8Array(this.#words.buffer);
+  /** What `loadForReading` puts behind a packet's room. */
+  readonly #spare = new Uint8Array(1);
+  readonly #spareAddress = addressOf(this.#spare);
   #count = 1;
 
   /** Keeps `head` alive, and its first `length` bytes in front of every packet. */
   constructor(readonly head: Uint8Array<ArrayBuffer>, length: number = head.length) {
-    const address = addressOf(head);
-    this.#words[0] = address;
-    this.#words[1] = address / 0x1_0000_0000;
-    this.#words[2] = length;
+    this.#put(0, addressOf(head), length);
+  }
+
+  #put(entry: number, address: number, length: number): void {
+    const at = entry * IOVEC_WORDS;
+    this.#words[at] = address;
+    this.#words[at + 1] = address / 0x1_0000_0000;
+    this.#words[at + 2] = length;
+    this.#words[at + 3] = 0;
   }
 
   /** Puts `count` < IOV_MAX entries of `words` behind the head. */
@@ -25,6 +33,15 @@ export class PacketVectors {
     const end = count * IOVEC_WORDS;
     for (let i = 0; i < end; i++) mine[IOVEC_WORDS + i] = words[i] as number;
     this.#count = count + 1;
+  }
+
+  /**
+   * The same for `count` < IOV_MAX - 1 entries, and a byte of ours behind them: a packet that does not fit reaches it, so
+   * that `readFrom` returns more than there was room for. The kernel cuts packets to the room without a word.
+   */
+  loadForReading(words: Uint32Array<ArrayBuffer>, count: number): void {
+    this.load(words, count);
+    this.#put(this.#count++, this.#spareAddress, this.#spare.length);
   }
 
   /** readv: bytes, or -errno. */

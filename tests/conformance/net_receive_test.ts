@@ -9,7 +9,7 @@ import {
   VIRTIO_NET_F_MRG_RXBUF,
 } from "../../devices/net/abi.ts";
 import { assert, assertEquals } from "../../src/std/assert.ts";
-import { concat } from "../support/guest_ram.ts";
+import { concat, littleEndian } from "../support/guest_ram.ts";
 import { MMIO } from "../support/mmio_driver.ts";
 import { NetStand, type NetStandSetup } from "../support/net_stand.ts";
 import { frameOf, type HeaderFields, netHeader } from "../support/packets.ts";
@@ -284,6 +284,24 @@ netTest(
     assertEquals(concat(...got), concat(netHeader({ numBuffers: got.length }), frameOf(9000)));
   },
   { without: GUEST_SEGMENTS, longestFrame: 1518 },
+);
+
+netTest(
+  "NETC-20",
+  "a segment on its way when the driver gives up segments is lost, and frames need no more room for it",
+  (stand) => {
+    stand.offer(sizes(60, 1536));
+    stand.network.arrive(packetOf(65_550, TSO));
+    assertEquals(concat(...stand.received()).length, 65_562);
+    const command = concat(Uint8Array.of(5, 0), littleEndian(VIRTIO_NET_F_GUEST_CSUM, 8));
+    assertEquals(stand.command(command), 0);
+    stand.network.arrive(packetOf(65_550, TSO));
+    assertEquals(stand.received(), []);
+    assertEquals(stand.device.drops.received, 1);
+    stand.network.arrive(packetOf(1514)); // 17 buffers are left, too few for segments
+    assertEquals(stand.received().map((bytes) => bytes.length), [1526]);
+  },
+  { longestFrame: 1518 },
 );
 
 netTest(

@@ -1,17 +1,18 @@
 /** Linux with a network card: transfers in both directions whose bytes are checked, on a tap and through passt. */
-import { assert, assertEquals } from "../../src/std/assert.ts";
+import { assertEquals } from "../../src/std/assert.ts";
 import { CliProcess } from "../support/cli_process.ts";
 import { missingProgram } from "../support/debian_program.ts";
 import { byHost } from "../support/host_kind.ts";
+import { fetched, HostServer } from "../support/http_host.ts";
 import { linuxTest } from "../support/kvm.ts";
 import { namespaceRefusal, NetNamespace } from "../support/net_namespace.ts";
 
-const PEER = new URL("../support/http_peer.ts", import.meta.url).pathname;
 const MIB = 2 ** 20;
 /** Where ring 0 is emulated Linux copies at about 1.5 MB/s. */
 const BYTES = byHost({ hardware: 64 * MIB, nested: 16 * MIB, emulated: MIB / 4 });
 const LIMIT_MS = 240_000;
-const decoder = new TextDecoder();
+/** What is served lies in a tmpfs, which gets half of the guest's memory. */
+const MEMORY = ["-m", "256M"];
 
 const ignore = namespaceRefusal();
 
@@ -31,45 +32,6 @@ function netTest(
   });
 }
 
-/** A server of the host with `BYTES` bytes, and their hash. */
-class HostServer implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-  private constructor(child: Deno.ChildProcess, readonly said: string) {
-    this.#child = child;
-  }
-
-  static async start(network: NetNamespace, address: string, port: number): Promise<HostServer> {
-    const words = [PEER, "serve", address, String(port), String(BYTES)];
-    const child = network.spawn(Deno.execPath(), "run", "-A", "--no-check", ...words);
-    const reader = child.stdout.getReader();
-    let said = "";
-    while (!said.includes("\n")) {
-      const { value } = await reader.read();
-      assert(value !== undefined, "the host's server has ended");
-      said += decoder.decode(value);
-    }
-    await reader.cancel();
-    return new HostServer(child, said.trim());
-  }
-
-  /** As `sha256sum` prints it of stdin. */
-  get sum(): string {
-    return `${this.said.split(" ")[0]}  -`;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGKILL");
-    await this.#child.stderr.cancel();
-    await this.#child.status;
-  }
-}
-
-/** Fetches `url` in the namespace and returns `HASH BYTES` of it. */
-async function fetched(network: NetNamespace, url: string): Promise<string> {
-  const child = network.spawn(Deno.execPath(), "run", "-A", "--no-check", PEER, "fetch", url);
-  return decoder.decode((await child.output()).stdout).trim();
-}
-
 /** Serves a file of `BYTES` bytes to one that fetches it, and waits until that is done. */
 const SERVE = [
   "mkdir /tmp/www",
@@ -85,7 +47,7 @@ netTest(
   async (network) => {
     network.addTap("vm0", "10.0.0.1/24");
     network.ip("address add fd00::1/64 dev vm0 nodad");
-    await using server = await HostServer.start(network, "::", 8000);
+    await using server = await HostServer.start(network, "::", 8000, BYTES);
     const script = [
       "echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad",
       "cat /sys/class/net/eth0/mtu",
@@ -100,7 +62,7 @@ netTest(
       SERVE,
     ].join("; ");
     await using guest = CliProcess.spawn(
-      ["run", "--net", "tap=vm0,mtu=9000", "--", "sh", "-c", script],
+      ["run", ...MEMORY, "--net", "tap=vm0,mtu=9000", "--", "sh", "-c", script],
       { prefix: network.prefix, limitMs: LIMIT_MS, stdin: "open" },
     );
     await guest.waitFor("serving\n", { ms: LIMIT_MS });
@@ -126,7 +88,7 @@ netTest(
     // passt takes the host's address and route over: it wants an interface with a default route.
     network.addTap("ext0", "192.0.2.2/24");
     network.ip("route add default via 192.0.2.1 dev ext0");
-    await using server = await HostServer.start(network, "127.0.0.1", 8000);
+    await using server = await HostServer.start(network, "127.0.0.1", 8000, BYTES);
     const script = [
       "ip link set eth0 up",
       `printf '#!/bin/sh\\n[ "$1" = bound ] || exit 0\\nip a add $ip/$mask dev $interface\\n` +
@@ -139,7 +101,7 @@ netTest(
       SERVE,
     ].join("; ");
     const net = ["--net", "user", "-p", "8080:80"];
-    await using guest = CliProcess.spawn(["run", ...net, "--", "sh", "-c", script], {
+    await using guest = CliProcess.spawn(["run", ...MEMORY, ...net, "--", "sh", "-c", script], {
       prefix: network.prefix,
       limitMs: LIMIT_MS,
       stdin: "open",

@@ -5,6 +5,7 @@ import { delay, kvmTest } from "../support/kvm.ts";
 import { namespaceRefusal, NetNamespace } from "../support/net_namespace.ts";
 
 const PEER = new URL("../support/udp_peer.ts", import.meta.url).pathname;
+const READER = new URL("../support/tap_reader.ts", import.meta.url).pathname;
 const GUEST = "10.0.0.2";
 const PORT = "7";
 const ignore = namespaceRefusal();
@@ -98,6 +99,20 @@ netTest("packets with bad headers never reach the host", async () => {
   assertEquals(network.counter("vm0", "rx_bytes"), 300);
   assertEquals(network.counter("vm0", "rx_errors") + network.counter("vm0", "rx_frame_errors"), 0);
 });
+
+netTest(
+  "a frame longer than its room is known to be cut, though the kernel does not say so",
+  () => {
+    using network = new NetNamespace();
+    network.addTap("vm0", "10.0.0.1/24");
+    network.ip(`neigh add ${GUEST} lladdr 02:00:00:00:00:02 dev vm0`);
+    // Room for 1000 bytes behind 30: 12 of header, 42 of Ethernet, IPv4 and UDP, and 976 of the datagram.
+    const words = ["vm0", GUEST, "1000", "975", "976", "977", "1400"];
+    const said = network.exec(Deno.execPath(), "run", "-A", "--no-check", READER, ...words);
+    assertEquals(said, "1029 1030 1031 1031\n");
+    return Promise.resolve();
+  },
+);
 
 netTest("a recording has what passed in both directions, byte by byte", async () => {
   using network = new NetNamespace();

@@ -117,6 +117,8 @@ export interface CaseNeeds {
   readonly parts?: readonly GuestPart[];
   /** Only with DINOVISOR_TESTS=long. */
   readonly long?: boolean;
+  /** What else it needs that is not there. */
+  readonly missing?: string | undefined;
 }
 
 /** Registers `work` as one test for each kernel, or as an ignored one with the reason printed. */
@@ -126,7 +128,7 @@ export function guestTest(
   needs: CaseNeeds = {},
 ): void {
   for (const guest of LINUX_GUESTS) {
-    const ignore = kvmRefusal() ?? guest.refusal ?? unmet(needs, guest);
+    const ignore = kvmRefusal() ?? guest.refusal ?? needs.missing ?? unmet(needs, guest);
     if (ignore !== undefined) {
       recordCase({ case: name, kernel: guest.name, result: "not possible", reason: ignore });
     }
@@ -165,6 +167,8 @@ export interface GuestRun {
   readonly flags?: readonly string[];
   /** Path of a file for --report. */
   readonly report?: string;
+  /** Words before the command itself: a network namespace. */
+  readonly prefix?: readonly string[];
 }
 
 /** A kernel and a root image with tools, ready to boot. */
@@ -216,7 +220,8 @@ export class ReadyGuest {
 
   /** Boots, with stdin open for more. */
   start(run: GuestRun, stdin: "open" | Uint8Array = "open"): CliProcess {
-    return CliProcess.spawn(this.words(run), { stdin, limitMs: RUN_LIMIT_MS });
+    const { prefix = [] } = run;
+    return CliProcess.spawn(this.words(run), { stdin, prefix, limitMs: RUN_LIMIT_MS });
   }
 
   /** Boots on a terminal of `columns` × `rows`. The first line on it is the terminal's name. */

@@ -1,6 +1,6 @@
 /**
- * A root image with real tools for Linux guests: the default root image (busybox, our init), fio, mkfs.ext4 and socat from
- * Debian bookworm, and `work` from tests/linux. Built once for every recipe and kept in the user's cache.
+ * A root image with real tools for Linux guests: the default root image (busybox, our init), fio, mkfs.ext4, socat and
+ * ethtool from Debian bookworm, and `work` from tests/linux. Built once for every recipe and kept in the user's cache.
  * Run directly, it prints the path of the image.
  */
 import { BUILD_ENVIRONMENT, BuildLog } from "../../src/guest/build_log.ts";
@@ -19,12 +19,14 @@ const GUEST_PACKAGES = [
   ...["e2fsprogs", "libext2fs2", "libcom-err2", "libblkid1", "libuuid1"],
   ...["socat", "libssl3", "libwrap0", "libnsl2", "libtirpc3", "libgssapi-krb5-2", "libkrb5-3"],
   ...["libk5crypto3", "libkrb5support0", "libkeyutils1"],
+  ...["ethtool", "libmnl0"],
 ];
 /** Where a file of the packages goes in the image, where /usr/bin and /usr/sbin lead to /bin and /sbin. */
 const TOOLS = [
   ["usr/bin/fio", "bin/fio"],
   ["sbin/mke2fs", "sbin/mkfs.ext4"],
   ["usr/bin/socat", "bin/socat"],
+  ["sbin/ethtool", "sbin/ethtool"],
 ] as const;
 const CONFIG = "etc/mke2fs.conf"; // without it mkfs.ext4 makes no journal
 const LIBRARIES = "lib/x86_64-linux-gnu";
