@@ -95,7 +95,7 @@ vsock("VSOCK-34 a message of three packets is one", (stand) => {
 vsock("VSOCK-34 EOR is kept, and other flags are not", (stand) => {
   const flow = guestCalls(stand);
   for (const flags of [EOM, EOM | EOR, 0xffff_fffd, 0xffff_ffff]) {
-    say(stand, flow, pattern(5), flags);
+    say(stand, flow, pattern(2), flags);
   }
   const flags = parseFrames(flow.stream.received).map(({ flags }) => flags);
   assertEquals(flags, [EOM, EOM | EOR, EOM, EOM | EOR]);
@@ -110,7 +110,9 @@ vsock("VSOCK-34 an empty packet ends a message, and is no message of its own", (
   say(stand, flow, pattern(0), 0);
   say(stand, flow, pattern(0), EOM);
   say(stand, flow, pattern(0), EOM);
-  assertEquals(messagesOf(parseFrames(flow.stream.received)), [pattern(5)]);
+  const frames = parseFrames(flow.stream.received);
+  assertEquals(frames.map(({ flags }) => flags), [0, EOM]);
+  assertEquals(messagesOf(frames), [pattern(5)]);
 });
 
 vsock("VSOCK-34 boundaries survive a reader that is slow", (stand) => {
@@ -295,7 +297,7 @@ vsock("VSOCK-27, VSOCK-26 half close and close pass on the messages that wait", 
 vsock("VSOCK-24 a host that reads no more is a SHUTDOWN, and costs no credit", (stand) => {
   const flow = guestCalls(stand);
   flow.stream.room = 10;
-  say(stand, flow, pattern(100));
+  for (const length of [50, 20, 30]) say(stand, flow, pattern(length));
   flow.stream.broken.write = true;
   flow.stream.makeRoom(10);
   assertEquals(stand.heard().map(({ op, flags, fwdCnt }) => [op, flags, fwdCnt]), [

@@ -36,8 +36,8 @@ Deno.test("a header is never longer than what is behind it, if that is anything"
 
 Deno.test("flags that mean nothing do not get through", () => {
   const bytes = new Uint8Array(MAX_FRAME_HEADER_BYTES);
-  assertEquals(writeFrameHeader(bytes, 1, 0xffff_fffd), 1);
-  assertEquals(bytes[0], 0b1_01);
+  assertEquals(writeFrameHeader(bytes, 2, 0xffff_fffd), 1);
+  assertEquals(bytes[0], 0b10_01);
 });
 
 Deno.test("a length beyond the longest message, or a header without an end, is none", () => {
