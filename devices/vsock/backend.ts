@@ -1,5 +1,12 @@
-/** What a vsock device needs from the host: byte streams to whoever listens there, and from whoever calls the guest. */
+/**
+ * What a vsock device needs from the host: byte streams to whoever listens there, and from whoever calls the guest. The
+ * bytes of a SOCK_SEQPACKET connection are frames (`frame.ts`), both ways.
+ */
 import type { IovecList } from "../../src/virtio/iovec_list.ts";
+import type { VIRTIO_VSOCK_TYPE_SEQPACKET, VIRTIO_VSOCK_TYPE_STREAM } from "./abi.ts";
+
+/** Of a connection: SOCK_STREAM or SOCK_SEQPACKET. */
+export type VsockType = typeof VIRTIO_VSOCK_TYPE_STREAM | typeof VIRTIO_VSOCK_TYPE_SEQPACKET;
 
 /** Implemented by a connection; called from the event loop, never from inside a call to the stream. */
 export interface HostStreamEvents {
@@ -24,6 +31,8 @@ export interface HostStream {
   established(hostPort: number): void;
   /** Bytes read into the front of `into`; 0 at the end; NOT_NOW; BROKEN. */
   read(into: IovecList): number;
+  /** The same into the front of `into`. */
+  readBytes(into: Uint8Array<ArrayBuffer>): number;
   /** Bytes of `from` taken; NOT_NOW; BROKEN. */
   write(from: IovecList): number;
   /** The same from `bytes`[start, end). */
@@ -40,16 +49,19 @@ export interface HostStream {
 
 /** Implemented by the device: takes callers of the host. */
 export interface VsockHost {
-  /** Somebody on the host wants the guest's `port`. False: there is no room, and the stream stays the backend's. */
-  open(stream: HostStream, port: number): boolean;
+  /**
+   * Somebody on the host wants the guest's `port`. False: there is no room, or the driver has not taken the feature of
+   * that type; the stream stays the backend's.
+   */
+  open(stream: HostStream, port: number, type: VsockType): boolean;
 }
 
 /** One way into the host. */
 export interface VsockBackend {
   /** Names the one to tell. Called once, before anything else. */
   attach(host: VsockHost): void;
-  /** The stream to whoever listens on `port` of the host; undefined when nobody does. */
-  connect(port: number): HostStream | undefined;
+  /** The stream to whoever listens on `port` of the host for connections of `type`; undefined when nobody does. */
+  connect(port: number, type: VsockType): HostStream | undefined;
   /** Whether there is a driver: only then are callers let in. */
   guestPresent(present: boolean): void;
   close(): void;

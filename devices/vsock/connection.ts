@@ -1,7 +1,8 @@
 /**
- * One vsock connection: the state machine between a flow of packets (spec 5.10.6) and a stream of the host. It asks
- * for a turn when it has something to say, and says one packet a turn; what is still to be said is a set of flags, so
- * a guest that offers no buffers makes nothing grow (VSOCK-33).
+ * One vsock connection: the state machine between a flow of packets (spec 5.10.6) and a stream of the host, whose bytes
+ * are the guest's, or frames with the messages of SOCK_SEQPACKET (5.10.6.6). It asks for a turn when it has something to
+ * say, and says one packet a turn; what is still to be said is a set of flags, so a guest that offers no buffers makes
+ * nothing grow (VSOCK-33).
  *
  *   host calls:   requesting ── RESPONSE ──▶ open ─┬─ RST, violation, broken stream ──▶ ended (RST is said, or heard)
  *   guest calls:  open (RESPONSE is said first) ───┼─ host closes: SHUTDOWN(both) ──▶ guest's RST, or time ──▶ ended
@@ -19,11 +20,20 @@ import {
   VIRTIO_VSOCK_OP_SHUTDOWN,
   VIRTIO_VSOCK_SHUTDOWN_RCV,
   VIRTIO_VSOCK_SHUTDOWN_SEND,
-  VIRTIO_VSOCK_TYPE_STREAM,
+  VIRTIO_VSOCK_TYPE_SEQPACKET,
 } from "./abi.ts";
-import { BROKEN, type HostStream, type HostStreamEvents, NOT_NOW } from "./backend.ts";
+import {
+  BROKEN,
+  type HostStream,
+  type HostStreamEvents,
+  NOT_NOW,
+  type VsockType,
+} from "./backend.ts";
 import { Backlog, BUFFER_BYTES } from "./backlog.ts";
+import type { ConnectionOwner, ConnectionState, Flow } from "./connection_owner.ts";
 import { Credit } from "./credit.ts";
+import { MessageBacklog } from "./message_backlog.ts";
+import { MessageInput } from "./message_input.ts";
 import { HEADER_BYTES, MAX_PAYLOAD_BYTES, type PacketHeader } from "./packet.ts";
 
 const BOTH = VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND;
@@ -36,32 +46,19 @@ const SAY_SHUTDOWN = 8;
 const SAY_CREDIT = 16;
 const ASK_CREDIT = 32;
 
-/** Where a connection is. `detached`: gone for the guest, but the host has not taken all of what it sent. */
-export type ConnectionState = "requesting" | "open" | "detached" | "ended";
-
-/** Implemented by the device. */
-export interface ConnectionOwner {
-  /** `connection` has something to say. */
-  ready(connection: Connection): void;
-  /** Call `expired` unless `settled` comes in time. */
-  expect(connection: Connection): void;
-  /** What was expected has come. */
-  settled(connection: Connection): void;
-  /** Its addresses are free again; `ended` may follow later (state `detached`). */
-  release(connection: Connection): void;
-  /** Nothing is left of it. */
-  ended(connection: Connection): void;
-}
-
 export class Connection implements HostStreamEvents {
   readonly hostPort: number;
   readonly guestPort: number;
+  readonly type: VsockType;
   /** For the device: whether it stands in line to speak. */
   queued = false;
   readonly #owner: ConnectionOwner;
   readonly #stream: HostStream;
   readonly #iovecs = new IovecList();
-  readonly #backlog = new Backlog();
+  readonly #backlog: Backlog;
+  /** These two in a connection of messages only: `#messages` is `#backlog`. */
+  readonly #messages: MessageBacklog | undefined;
+  readonly #messageInput: MessageInput | undefined;
   readonly #credit = new Credit();
   #state: ConnectionState;
   #say: number;
@@ -80,13 +77,19 @@ export class Connection implements HostStreamEvents {
   constructor(
     owner: ConnectionOwner,
     stream: HostStream,
-    addresses: { readonly hostPort: number; readonly guestPort: number },
+    { hostPort, guestPort, type }: Flow,
     caller: "host" | "guest",
   ) {
     this.#owner = owner;
     this.#stream = stream;
-    this.hostPort = addresses.hostPort;
-    this.guestPort = addresses.guestPort;
+    this.hostPort = hostPort;
+    this.guestPort = guestPort;
+    this.type = type;
+    if (type === VIRTIO_VSOCK_TYPE_SEQPACKET) {
+      this.#messages = new MessageBacklog();
+      this.#messageInput = new MessageInput();
+    }
+    this.#backlog = this.#messages ?? new Backlog();
     this.#state = caller === "host" ? "requesting" : "open";
     this.#say = caller === "host" ? SAY_REQUEST : SAY_RESPONSE;
     stream.attach(this);
@@ -116,7 +119,7 @@ export class Connection implements HostStreamEvents {
       case VIRTIO_VSOCK_OP_RESPONSE:
         return this.#receiveResponse();
       case VIRTIO_VSOCK_OP_RW:
-        return this.#receiveData(header.length, chain);
+        return this.#receiveData(header, chain);
       case VIRTIO_VSOCK_OP_CREDIT_REQUEST:
         return this.#speak(SAY_CREDIT);
       case VIRTIO_VSOCK_OP_SHUTDOWN:
@@ -160,13 +163,19 @@ export class Connection implements HostStreamEvents {
     this.#stream.endOutput();
   }
 
-  #receiveData(length: number, chain: DescriptorChain): void {
+  #receiveData({ length, flags }: PacketHeader, chain: DescriptorChain): void {
     const maySend = this.#state === "open" && (this.#say & SAY_RESPONSE) === 0 &&
       (this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) === 0;
     // Data before RESPONSE, after its own end, or beyond its credit: it cannot be trusted with the flow any more.
     if (!maySend || !this.#credit.received(length)) return this.reset();
-    if (length === 0) return;
     if (this.#unwanted) return this.#passedOn(length); // the guest hears, or has heard, of that
+    if (this.#messages !== undefined) {
+      const waits = this.#messages.length > 0; // `writable` follows
+      if (!this.#messages.appendFragment(chain.reader, length, flags)) this.reset(); // VSOCK-35
+      else if (!waits) this.writable();
+      return;
+    }
+    if (length === 0) return;
     if (this.#backlog.length > 0) return this.#backlog.append(chain.reader, length);
     this.#iovecs.clear();
     chain.reader.take(this.#iovecs, length);
@@ -186,7 +195,7 @@ export class Connection implements HostStreamEvents {
 
   /** The host reads no more; what it has written, and may write yet, is still good. */
   #outputBroke(): void {
-    this.#passedOn(this.#backlog.length);
+    this.#passedOn(this.#backlog.payload);
     this.#backlog.drop();
     this.#unwanted = true;
     if (this.#state === "detached") this.#end();
@@ -293,7 +302,7 @@ export class Connection implements HostStreamEvents {
     if (op === 0) return false;
     header.sourcePort = this.hostPort;
     header.destinationPort = this.guestPort;
-    header.type = VIRTIO_VSOCK_TYPE_STREAM;
+    header.type = this.type;
     header.op = op;
     header.bufferBytes = BUFFER_BYTES;
     header.forwarded = this.#credit.announce();
@@ -314,7 +323,10 @@ export class Connection implements HostStreamEvents {
     if (this.#take(SAY_RESPONSE)) return VIRTIO_VSOCK_OP_RESPONSE;
     if (this.#mayRead) {
       header.length = this.#readInto(chain);
-      if (header.length > 0) return VIRTIO_VSOCK_OP_RW;
+      if (header.length > 0) {
+        header.flags = this.#messageInput?.took(header.length) ?? 0;
+        return VIRTIO_VSOCK_OP_RW;
+      }
     }
     if (this.#take(SAY_RST)) return VIRTIO_VSOCK_OP_RST; // reading found the stream broken
     if (this.#take(SAY_SHUTDOWN)) {
@@ -343,20 +355,33 @@ export class Connection implements HostStreamEvents {
       return 0;
     }
     this.#askedForCredit = false;
+    const wanted = Math.min(room, this.#beginFrame());
+    if (wanted <= 0) return this.#readNothing(wanted);
     this.#iovecs.clear();
     writer.skip(HEADER_BYTES);
-    writer.take(this.#iovecs, room);
+    writer.take(this.#iovecs, wanted);
     const bytes = this.#stream.read(this.#iovecs);
     if (bytes > 0) {
       // That was all: `readable` follows when more comes, but not when nobody is left to write.
-      if (bytes < room && !this.#stream.peerClosed) this.#readable = false;
+      if (bytes < wanted && !this.#stream.peerClosed) this.#readable = false;
       this.#credit.sent(bytes);
       return bytes;
     }
     writer.rewind();
+    return this.#readNothing(bytes === 0 && this.#messageInput !== undefined ? BROKEN : bytes);
+  }
+
+  /** Bytes that may be read: of streams any number, else those of the frame that is next; or what `read` says. */
+  #beginFrame(): number {
+    // One that is longer than the guest's buffer it could never take: it passes on whole messages, so no credit comes.
+    return this.#messageInput?.begin(this.#stream, this.#credit.peerBuffer) ?? Infinity;
+  }
+
+  /** What comes of a `read` that gave nothing, and said why. */
+  #readNothing(said: number): number {
     this.#readable = false;
-    if (bytes === 0) this.#hostEnded();
-    else if (bytes !== NOT_NOW) this.reset();
+    if (said === 0) this.#hostEnded();
+    else if (said !== NOT_NOW) this.reset();
     return 0;
   }
 

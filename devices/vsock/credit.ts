@@ -30,6 +30,11 @@ export class Credit {
     return Math.max(0, this.#peerBuffer - inFlight);
   }
 
+  /** Bytes of buffer that the guest has in all. */
+  get peerBuffer(): number {
+    return this.#peerBuffer;
+  }
+
   /** `bytes` are on their way to the guest. */
   sent(bytes: number): void {
     this.#sent = (this.#sent + bytes) >>> 0;

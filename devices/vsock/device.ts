@@ -13,14 +13,17 @@ import {
   virtio_vsock_event as EVENT,
   VIRTIO_VSOCK_EVENT_TRANSPORT_RESET,
   VIRTIO_VSOCK_F_NO_IMPLIED_STREAM,
+  VIRTIO_VSOCK_F_SEQPACKET,
   VIRTIO_VSOCK_F_STREAM,
   VIRTIO_VSOCK_OP_REQUEST,
   VIRTIO_VSOCK_OP_RST,
+  VIRTIO_VSOCK_TYPE_SEQPACKET,
   VIRTIO_VSOCK_TYPE_STREAM,
   VMADDR_CID_HOST,
 } from "./abi.ts";
-import type { HostStream, VsockBackend, VsockHost } from "./backend.ts";
-import { Connection, type ConnectionOwner } from "./connection.ts";
+import type { HostStream, VsockBackend, VsockHost, VsockType } from "./backend.ts";
+import { Connection } from "./connection.ts";
+import type { ConnectionOwner } from "./connection_owner.ts";
 import { ConnectionTable } from "./connection_table.ts";
 import { HEADER_BYTES, MAX_PAYLOAD_BYTES, PacketHeader } from "./packet.ts";
 import { ResetReplies } from "./reset_replies.ts";
@@ -37,7 +40,8 @@ const TURN_BYTES = 16 * MAX_PAYLOAD_BYTES;
 export class VsockDevice implements VirtioDevice, VsockHost, ConnectionOwner {
   readonly type = VIRTIO_ID_VSOCK;
   readonly queueSizes: readonly number[] = [QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE];
-  readonly features: bigint = VIRTIO_VSOCK_F_STREAM | VIRTIO_VSOCK_F_NO_IMPLIED_STREAM;
+  readonly features: bigint = VIRTIO_VSOCK_F_STREAM | VIRTIO_VSOCK_F_SEQPACKET |
+    VIRTIO_VSOCK_F_NO_IMPLIED_STREAM;
   readonly config = new ConfigBytes(CONFIG.size);
   readonly #guestCid: number;
   readonly #backends: readonly VsockBackend[];
@@ -49,7 +53,9 @@ export class VsockDevice implements VirtioDevice, VsockHost, ConnectionOwner {
   /** Connections that have something to say, in the order of their turns. */
   #line: Connection[] = [];
   #context: ActivationContext | undefined;
+  // What the driver has taken.
   #streams = false;
+  #seqpackets = false;
   /** Transmit stands still until replies have gone out. */
   #isPaused = false;
   #pumpIsDue = false;
@@ -77,6 +83,7 @@ export class VsockDevice implements VirtioDevice, VsockHost, ConnectionOwner {
     const { features } = context;
     this.#streams = (features & VIRTIO_VSOCK_F_NO_IMPLIED_STREAM) === 0n ||
       (features & VIRTIO_VSOCK_F_STREAM) !== 0n; // VSOCK-04, VSOCK-05
+    this.#seqpackets = (features & VIRTIO_VSOCK_F_SEQPACKET) !== 0n;
     for (const backend of this.#backends) backend.guestPresent(true);
   }
 
@@ -118,37 +125,45 @@ export class VsockDevice implements VirtioDevice, VsockHost, ConnectionOwner {
       return 0;
     }
     if (header.sourceCid !== this.#guestCid || header.destinationCid !== VMADDR_CID_HOST) return 0;
-    const known = header.type === VIRTIO_VSOCK_TYPE_STREAM && this.#streams;
+    const type = this.#knownType(header.type);
     const connection = this.#table.find(header.destinationPort, header.sourcePort);
-    if (known && connection !== undefined) connection.receive(header, chain);
-    else if (known && header.op === VIRTIO_VSOCK_OP_REQUEST) this.#accept(header);
-    else if (header.op !== VIRTIO_VSOCK_OP_RST) this.#replies.add(header); // VSOCK-09, -10, -15
+    if (connection !== undefined && connection.type === type) connection.receive(header, chain);
+    else if (header.op === VIRTIO_VSOCK_OP_REQUEST) this.#accept(header, type, connection);
+    else if (header.op !== VIRTIO_VSOCK_OP_RST) this.#replies.add(header); // VSOCK-09, -10, -15, -36
     return header.length;
   }
 
-  /** The guest wants to reach a port of the host. */
-  #accept(header: PacketHeader): void {
+  /** `type` if the driver has taken its feature, and undefined for whatever else it may be. */
+  #knownType(type: number): VsockType | undefined {
+    if (type === VIRTIO_VSOCK_TYPE_STREAM && this.#streams) return type;
+    return type === VIRTIO_VSOCK_TYPE_SEQPACKET && this.#seqpackets ? type : undefined;
+  }
+
+  /** The guest wants to reach a port of the host; `taken`: whose addresses these are already (VSOCK-29). */
+  #accept(header: PacketHeader, type: VsockType | undefined, taken: Connection | undefined): void {
     const { destinationPort: hostPort, sourcePort: guestPort } = header;
-    const stream = this.#table.full ? undefined : this.#connect(hostPort);
-    if (stream === undefined) return this.#replies.add(header); // VSOCK-12
-    const connection = new Connection(this, stream, { hostPort, guestPort }, "guest");
+    const possible = type !== undefined && taken === undefined && !this.#table.full;
+    const stream = possible ? this.#connect(hostPort, type) : undefined;
+    if (type === undefined || stream === undefined) return this.#replies.add(header); // VSOCK-12
+    const connection = new Connection(this, stream, { hostPort, guestPort, type }, "guest");
     this.#table.add(connection);
     connection.begin(header);
   }
 
-  #connect(port: number): HostStream | undefined {
+  #connect(port: number, type: VsockType): HostStream | undefined {
     for (const backend of this.#backends) {
-      const stream = backend.connect(port);
+      const stream = backend.connect(port, type);
       if (stream !== undefined) return stream;
     }
     return undefined;
   }
 
   /** VsockHost: a caller on the host. */
-  open(stream: HostStream, guestPort: number): boolean {
+  open(stream: HostStream, guestPort: number, type: VsockType): boolean {
     if (this.#context === undefined || this.#table.full) return false;
+    if (this.#knownType(type) === undefined) return false;
     const hostPort = this.#table.freeHostPort(guestPort);
-    const connection = new Connection(this, stream, { hostPort, guestPort }, "host");
+    const connection = new Connection(this, stream, { hostPort, guestPort, type }, "host");
     this.#table.add(connection);
     connection.begin();
     return true;

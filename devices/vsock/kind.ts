@@ -16,7 +16,8 @@ export interface VsockConfig {
   readonly cid: number;
   /**
    * A Unix socket for other programs: `CONNECT <port>` calls the guest; what the guest calls is listened for on
-   * `<uds>_<port>`. Made by the machine, and removed at its end.
+   * `<uds>_<port>`. Made by the machine, and removed at its end. It has SOCK_STREAM only; what the guest calls with
+   * SOCK_SEQPACKET is refused, unless this program listens for it (`Machine.listen`).
    */
   readonly uds?: string;
 }

@@ -14,7 +14,9 @@ export function makeVsock(
   const close = (): void => backends.forEach((backend) => backend.close());
   try {
     if (ownerSocket !== undefined) {
-      backends.push(new UdsBackend({ ...ownerSocket, ownProcessOnly: true }, loop));
+      backends.push(
+        new UdsBackend({ ...ownerSocket, ownProcessOnly: true, seqpacket: true }, loop),
+      );
     }
     if (uds !== undefined) backends.push(new UdsBackend({ path: uds }, loop));
   } catch (error) {

@@ -2,6 +2,7 @@
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from "../../src/abi/linux.ts";
 import type { EventLoop, Watch, Watcher } from "../../src/loop/event_loop.ts";
 import type { OwnedFd } from "../../src/sys/fd.ts";
+import { readFd } from "../../src/sys/stream.ts";
 import { EAGAIN, EINTR } from "../../src/sys/sys_error.ts";
 import {
   endInput,
@@ -79,10 +80,17 @@ export class SocketStream implements HostStream, Watcher {
   }
 
   read(into: IovecList): number {
+    return this.#got(readSocket(this.#fd.number, into.words, into.count), into.bytes);
+  }
+
+  readBytes(into: Uint8Array<ArrayBuffer>): number {
+    return this.#got(readFd(this.#fd.number, into), into.length);
+  }
+
+  #got(result: number, wanted: number): number {
     this.#toldReadable = false;
-    const result = readSocket(this.#fd.number, into.words, into.count);
     if (result === 0) this.#inputEnded = true;
-    if (result < into.bytes && !this.#inputEnded) this.#want(this.#wanted | EPOLLIN);
+    if (result < wanted && !this.#inputEnded) this.#want(this.#wanted | EPOLLIN);
     else if (this.#inputEnded) this.#want(this.#wanted & ~EPOLLIN); // the end would be told for ever
     return result >= 0 ? result : verdict(result);
   }

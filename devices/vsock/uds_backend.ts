@@ -2,6 +2,10 @@
  * The host's side of vsock in Firecracker's dialect: a caller connects to a Unix socket, says `CONNECT <port>` and
  * reads `OK <hostport>`; the guest's calls to host port P go to whoever listens on `<path>_<P>`. Runs on the I/O
  * thread; used by `make.ts`, for the socket file of `uds=` and for the machine's owner (an abstract name).
+ *
+ * The dialect has SOCK_STREAM only: nobody listens there for the guest's SOCK_SEQPACKET calls, which get RST. Where
+ * `seqpacket` is set, a caller may also say `SEQPACKET <port>`, and who listens for messages does so on
+ * `<path>_seqpacket_<P>`; both exchange frames then (`frame.ts`).
  */
 import { EPOLLIN } from "../../src/abi/linux.ts";
 import type { EventLoop, Watch, Watcher } from "../../src/loop/event_loop.ts";
@@ -18,8 +22,9 @@ import {
   sendBytes,
 } from "../../src/sys/unix_socket.ts";
 import { Deadlines } from "../../src/virtio/deadlines.ts";
-import type { HostStream, VsockBackend, VsockHost } from "./backend.ts";
-import { CONNECT_LINE_BYTES, parseConnect } from "./connect_line.ts";
+import { VIRTIO_VSOCK_TYPE_STREAM } from "./abi.ts";
+import type { HostStream, VsockBackend, VsockHost, VsockType } from "./backend.ts";
+import { type Call, CONNECT_LINE_BYTES, parseConnect } from "./connect_line.ts";
 import { SocketStream } from "./stream_backend.ts";
 
 /** How long a caller may take to say CONNECT. */
@@ -35,6 +40,8 @@ export interface UdsOptions {
   readonly path: string;
   /** Only this process may call: abstract names have no permissions. */
   readonly ownProcessOnly?: boolean;
+  /** Whether it has SOCK_SEQPACKET. */
+  readonly seqpacket?: boolean;
   /** Written first to who listens: it proves that it is us who calls. */
   readonly token?: Uint8Array<ArrayBuffer>;
 }
@@ -64,10 +71,12 @@ export class UdsBackend implements VsockBackend, Watcher {
     if (!present) this.#dropCallers();
   }
 
-  connect(port: number): HostStream | undefined {
-    const fd = connectUnix(`${this.#options.path}_${port}`);
+  connect(port: number, type: VsockType): HostStream | undefined {
+    const { path, token, seqpacket } = this.#options;
+    const isStream = type === VIRTIO_VSOCK_TYPE_STREAM;
+    if (!isStream && seqpacket !== true) return undefined;
+    const fd = connectUnix(isStream ? `${path}_${port}` : `${path}_seqpacket_${port}`);
     if (typeof fd === "number") return undefined;
-    const { token } = this.#options;
     if (token !== undefined) sendBytes(fd.number, token); // fits: nothing was written to it before
     return new SocketStream(fd, this.#loop, false);
   }
@@ -88,10 +97,11 @@ export class UdsBackend implements VsockBackend, Watcher {
 
   readonly #parts: CallerEvents = {
     gone: (caller) => this.#callers.remove(caller),
-    asked: (caller, fd, port) => {
+    asked: (caller, fd, { port, type }) => {
       this.#callers.remove(caller);
       const stream = new SocketStream(fd, this.#loop, true);
-      if (this.#host?.open(stream, port) !== true) stream.close();
+      const possible = type === VIRTIO_VSOCK_TYPE_STREAM || this.#options.seqpacket === true;
+      if (!possible || this.#host?.open(stream, port, type) !== true) stream.close();
     },
   };
 
@@ -109,10 +119,10 @@ export class UdsBackend implements VsockBackend, Watcher {
 }
 
 interface CallerEvents {
-  /** It has hung up, or said something else than CONNECT. */
+  /** It has hung up, or said something else. */
   gone(caller: Caller): void;
   /** It has said CONNECT; `fd` is whose `asked` this is. */
-  asked(caller: Caller, fd: OwnedFd, port: number): void;
+  asked(caller: Caller, fd: OwnedFd, call: Call): void;
 }
 
 /** Somebody who has connected and not said CONNECT yet. */
@@ -143,10 +153,10 @@ class Caller implements Watcher {
       if (this.#length === CONNECT_LINE_BYTES) this.#giveUp();
       return;
     }
-    const port = parseConnect(this.#line.subarray(0, this.#length - 1));
-    if (port === undefined) return this.#giveUp();
+    const call = parseConnect(this.#line.subarray(0, this.#length - 1));
+    if (call === undefined) return this.#giveUp();
     this.#watch[Symbol.dispose]();
-    this.#events.asked(this, this.#fd, port);
+    this.#events.asked(this, this.#fd, call);
   }
 
   /** There is no line for errors in the dialect: a caller finds its socket closed. */

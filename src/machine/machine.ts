@@ -48,6 +48,7 @@ import {
   type VsockConnection,
   VsockHost,
   type VsockListener,
+  type VsockPort,
 } from "./vsock_host.ts";
 import { idleVcpuWorkers, WorkerVcpu } from "./worker_vcpu.ts";
 
@@ -361,7 +362,7 @@ export class Machine implements AsyncDisposable {
 
   /**
    * Calls a port of the guest. Rejects with MachineError: VSOCK_REFUSED when nobody listens there, NO_VSOCK when the
-   * machine has no vsock device, STATE when it does not run, VSOCK_PORT; or with the reason of the signal.
+   * machine has no vsock device, STATE when it does not run, VSOCK_PORT, VSOCK_TYPE; or with the reason of the signal.
    */
   async connect(address: VsockAddress): Promise<VsockConnection> {
     return await requireVsock(this.#vsock, this.#state, "connect to").connect(address);
@@ -369,9 +370,9 @@ export class Machine implements AsyncDisposable {
 
   /**
    * Takes the guest's calls to a port of the host (CID 2), which go nowhere else then. Throws MachineError:
-   * VSOCK_IN_USE, NO_VSOCK, STATE when the machine has ended, VSOCK_PORT.
+   * VSOCK_IN_USE, NO_VSOCK, STATE when the machine has ended, VSOCK_PORT, VSOCK_TYPE.
    */
-  listen(address: { readonly vsock: number }): VsockListener {
+  listen(address: VsockPort): VsockListener {
     return requireVsock(this.#vsock, this.#state, "listen in").listen(address);
   }
 

@@ -30,5 +30,11 @@ export type {
 } from "./machine_options.ts";
 export { FrameStream } from "./frame_stream.ts";
 export { Switch } from "./switch.ts";
-export type { VsockAddress, VsockConnection, VsockListener } from "./vsock_host.ts";
+export type {
+  VsockAddress,
+  VsockConnection,
+  VsockListener,
+  VsockPort,
+  VsockSocketType,
+} from "./vsock_host.ts";
 export { MachineError } from "./machine_error.ts";

@@ -1,5 +1,5 @@
 /**
- * The guest's sockets for the machine's owner: byte streams without a socket file. They are Unix sockets in the
+ * The guest's sockets for the machine's owner: streams without a socket file. They are Unix sockets in the
  * abstract namespace, between this isolate's own event loop (Deno.connect, Deno.listen) and the I/O thread's, so the
  * kernel does the waiting and the back-pressure on both sides, and nothing is shared but a name.
  *
@@ -9,20 +9,29 @@
 import type { OwnerSocket } from "../virtio/device_maker.ts";
 import type { MachineStatus } from "./machine_options.ts";
 import { MachineError, stateError } from "./machine_error.ts";
+import { ByteSocket, type ChunkSocket, MessageSocket } from "./vsock_socket.ts";
 
 const TOKEN_BYTES = 16;
 /** How long a caller of a listener may take to send the token. It is there before the call, unless it is a stranger. */
 const TOKEN_MS = 2000;
-/** Most bytes of one piece that a stream gives. */
-const READ_BYTES = 64 * 1024;
 /** `OK 4294967295\n` */
 const OK_LINE_BYTES = 14;
 
-/** One connection between the machine's owner and a program in the guest. */
+/**
+ * One connection between the machine's owner and a program in the guest. With `seqpacket` each chunk, either way, is one
+ * message, of 262144 bytes at most; where records end (MSG_EOR) is not told.
+ */
 export interface VsockConnection extends AsyncDisposable {
-  /** What the guest sends. Ends when the guest ends its output; errors when the connection is reset. */
+  /**
+   * What the guest sends; it waits while nobody reads. Ends when the guest ends its output; errors when the connection is
+   * reset, inside a message with MachineError VSOCK_RESET.
+   */
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
-  /** To the guest. Writes wait while the guest does not read. Closing it ends the output only. */
+  /**
+   * To the guest. Writes wait while the guest does not read. Closing it ends the output only. Messages: an empty one is
+   * not sent, as with Linux; one that is longer than the guest's buffer (262144 bytes, unless its program has set another
+   * size) resets the connection; one that is too long for any guest rejects with MachineError VSOCK_MESSAGE_LENGTH.
+   */
   readonly writable: WritableStream<Uint8Array<ArrayBufferLike>>;
   /** Ends both directions at once; what the guest was sent and has not read may be lost. Does nothing the second time. */
   close(): void;
@@ -67,13 +76,36 @@ export function requireVsock(
   return host;
 }
 
-/** Which port, and for how long to try. */
-export interface VsockAddress {
+/** Bytes (SOCK_STREAM) or messages (SOCK_SEQPACKET). */
+export type VsockSocketType = "stream" | "seqpacket";
+
+/** Which port. */
+export interface VsockPort {
   /** 0 to 4294967294. */
   readonly vsock: number;
+  /** `stream` when left out. A port of the host may have a listener of each. */
+  readonly type?: VsockSocketType;
+}
+
+/** Which port, and for how long to try. */
+export interface VsockAddress extends VsockPort {
   /** Gives up when it is aborted. */
   readonly signal?: AbortSignal;
 }
+
+/** How each type is asked for, and what it is listened for on (devices/vsock/uds_backend.ts). */
+const TYPES = {
+  stream: {
+    command: "CONNECT",
+    suffix: "",
+    socket: (conn: Deno.UnixConn): ChunkSocket => new ByteSocket(conn),
+  },
+  seqpacket: {
+    command: "SEQPACKET",
+    suffix: "_seqpacket",
+    socket: (conn: Deno.UnixConn): ChunkSocket => new MessageSocket(conn),
+  },
+} as const;
 
 /** The owner's end of a machine's vsock device. */
 export class VsockHost {
@@ -85,17 +117,20 @@ export class VsockHost {
   }
 
   /**
-   * Calls the guest's port. Rejects with MachineError VSOCK_REFUSED when nobody listens there (or the guest does not
-   * answer within two seconds), VSOCK_PORT, or the signal's reason.
+   * Calls the guest's port. Rejects with MachineError VSOCK_REFUSED when nobody listens there for that type (or the guest
+   * does not answer within two seconds, or its kernel has no SOCK_SEQPACKET), VSOCK_PORT, VSOCK_TYPE, or the signal's
+   * reason.
    */
-  async connect({ vsock: port, signal }: VsockAddress): Promise<VsockConnection> {
-    checkPort(port);
+  async connect(
+    { vsock: port, type = "stream", signal }: VsockAddress,
+  ): Promise<VsockConnection> {
+    checkPort(port, type);
     signal?.throwIfAborted();
     const conn = await Deno.connect({ transport: "unix", path: this.#socket.path });
     const giveUp = (): void => closeQuietly(conn);
     signal?.addEventListener("abort", giveUp, { once: true });
     try {
-      await conn.write(new TextEncoder().encode(`CONNECT ${port}\n`));
+      await conn.write(new TextEncoder().encode(`${TYPES[type].command} ${port}\n`));
       if (!await readOk(conn)) throw refused(port);
     } catch (error) {
       closeQuietly(conn);
@@ -104,17 +139,24 @@ export class VsockHost {
     } finally {
       signal?.removeEventListener("abort", giveUp);
     }
-    return this.#keep(new UnixConnection(conn, (ended) => this.#open.delete(ended)));
+    return this.#adopt(conn, type);
   }
 
-  /** Throws MachineError VSOCK_IN_USE when the port has a listener, VSOCK_PORT. */
-  listen({ vsock: port }: { readonly vsock: number }): VsockListener {
-    checkPort(port);
+  #adopt(conn: Deno.UnixConn, type: VsockSocketType): VsockConnection {
+    const socket = TYPES[type].socket(conn);
+    return this.#keep(new UnixConnection(conn, socket, (ended) => this.#open.delete(ended)));
+  }
+
+  /** Throws MachineError VSOCK_IN_USE when the port has a listener of that type, VSOCK_PORT, VSOCK_TYPE. */
+  listen({ vsock: port, type = "stream" }: VsockPort): VsockListener {
+    checkPort(port, type);
     const { path, token } = this.#socket;
     try {
-      const listener = Deno.listen({ transport: "unix", path: `${path}_${port}` });
-      const adopt = (conn: Deno.UnixConn): VsockConnection =>
-        this.#keep(new UnixConnection(conn, (ended) => this.#open.delete(ended)));
+      const listener = Deno.listen({
+        transport: "unix",
+        path: `${path}${TYPES[type].suffix}_${port}`,
+      });
+      const adopt = (conn: Deno.UnixConn): VsockConnection => this.#adopt(conn, type);
       return this.#keep(
         new UnixListener(port, listener, token, adopt, (ended) => this.#open.delete(ended)),
       );
@@ -143,11 +185,13 @@ class UnixConnection implements VsockConnection {
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
   readonly writable: WritableStream<Uint8Array<ArrayBufferLike>>;
   readonly #conn: Deno.UnixConn;
+  readonly #socket: ChunkSocket;
   readonly #ended: (self: UnixConnection) => void;
   readonly #ends = new Set<"input" | "output">();
 
-  constructor(conn: Deno.UnixConn, ended: (self: UnixConnection) => void) {
+  constructor(conn: Deno.UnixConn, socket: ChunkSocket, ended: (self: UnixConnection) => void) {
     this.#conn = conn;
+    this.#socket = socket;
     this.#ended = ended;
     // Not the streams that Deno gives: the end of either would close both directions.
     this.readable = new ReadableStream({
@@ -155,7 +199,7 @@ class UnixConnection implements VsockConnection {
       cancel: () => this.close(),
     }, { highWaterMark: 0 });
     this.writable = new WritableStream({
-      write: (bytes) => writeAll(conn, bytes),
+      write: (chunk) => socket.write(chunk),
       close: async () => {
         await conn.closeWrite();
         this.#over("output");
@@ -165,9 +209,8 @@ class UnixConnection implements VsockConnection {
   }
 
   async #pull(controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>): Promise<void> {
-    const bytes = new Uint8Array(READ_BYTES);
-    const count = await this.#conn.read(bytes);
-    if (count !== null) return controller.enqueue(bytes.subarray(0, count));
+    const chunk = await this.#socket.read();
+    if (chunk !== null) return controller.enqueue(chunk);
     controller.close();
     this.#over("input");
   }
@@ -249,7 +292,13 @@ class UnixListener implements VsockListener {
   }
 }
 
-function checkPort(port: number): void {
+function checkPort(port: number, type: VsockSocketType): void {
+  if (!Object.hasOwn(TYPES, type)) {
+    throw new MachineError(
+      `Cannot use a vsock socket of type "${type}": "stream" and "seqpacket" are possible`,
+      "VSOCK_TYPE",
+    );
+  }
   if (Number.isInteger(port) && port >= 0 && port < 0xffff_ffff) return;
   throw new MachineError(
     `Cannot use vsock port ${port}: 0 to 4294967294 are possible`,
@@ -271,10 +320,6 @@ function closeQuietly(conn: Deno.UnixConn): void {
   } catch {
     // closed before, perhaps by the end of one of its streams
   }
-}
-
-async function writeAll(conn: Deno.UnixConn, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length;) done += await conn.write(bytes.subarray(done));
 }
 
 /** Reads up to the newline and not a byte more: what follows is the guest's. */

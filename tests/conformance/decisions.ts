@@ -116,11 +116,6 @@ export const DECISIONS: readonly Decision[] = [
     why:
       "every index goes through Atomics, and Linux guests with several vCPUs run on it; no test counts lost wake-ups",
   },
-  {
-    ids: ["VSOCK-34", "VSOCK-35", "HD-89"],
-    verdict: "open",
-    why: "SEQPACKET is not offered yet",
-  },
 ];
 
 function absent(ids: readonly string[], why: string): Decision {

@@ -9,6 +9,7 @@ import { GUEST_CID, OP, packetBytes } from "../support/vsock_packets.ts";
 import { VsockStand } from "../support/vsock_stand.ts";
 
 const STREAM = 1n << 0n;
+const SEQPACKET = 1n << 1n;
 const NO_IMPLIED_STREAM = 1n << 2n;
 const TRANSMIT = 1;
 
@@ -29,13 +30,13 @@ vsock(
   },
 );
 
-vsock("VSOCK-03 STREAM and NO_IMPLIED_STREAM are offered", (stand) => {
-  const wanted = STREAM | NO_IMPLIED_STREAM;
+vsock("VSOCK-03 STREAM, SEQPACKET and NO_IMPLIED_STREAM are offered", (stand) => {
+  const wanted = STREAM | SEQPACKET | NO_IMPLIED_STREAM;
   assertEquals(stand.driver.offered() & wanted, wanted);
 });
 
-for (const features of [0n, STREAM, STREAM | NO_IMPLIED_STREAM]) {
-  vsock(`VSOCK-04 with the features ${features} there are streams`, (stand) => {
+for (const features of [0n, STREAM, STREAM | NO_IMPLIED_STREAM, SEQPACKET]) {
+  vsock(`VSOCK-04, VSOCK-05 with the features ${features} there are streams`, (stand) => {
     stand.bringUp(VIRTIO_F_VERSION_1 | features);
     stand.guestCalls();
   });
@@ -46,6 +47,7 @@ vsock("VSOCK-05 with NO_IMPLIED_STREAM and no STREAM there are none", (stand) =>
   stand.offer();
   stand.send({ op: OP.REQUEST });
   assertEquals(stand.ops(), [OP.RST]);
+  assertEquals(stand.backend.call(22), undefined);
 });
 
 vsock(

@@ -89,6 +89,7 @@ function vsockPacket(random: Random): StrayRequest {
       to: random.below(3),
       flags: random.below(4),
       bufAlloc: random.once(4) ? random.odd() : 4096,
+      type: random.of([1, 1, 2]),
       fwdCnt: random.once(8) ? random.odd() : 0,
       payload,
       ...fields,

@@ -6,7 +6,9 @@ import {
   NOT_NOW,
   type VsockBackend,
   type VsockHost,
+  type VsockType,
 } from "../../devices/vsock/backend.ts";
+import { VIRTIO_VSOCK_TYPE_STREAM } from "../../devices/vsock/abi.ts";
 import type { IovecList } from "../../src/virtio/iovec_list.ts";
 import { assert } from "../../src/std/assert.ts";
 import { iovecEntry } from "./fake_disk.ts";
@@ -85,22 +87,38 @@ export class FakeStream implements HostStream {
 
   read(into: IovecList): number {
     assert(!this.isClosed, "a closed stream is not read");
-    if (this.broken.read) return BROKEN;
-    const total = Math.min(into.bytes, this.#waiting.length, this.readLimit);
-    if (total === 0) return this.#ended ? 0 : NOT_NOW;
+    const taken = this.#give(into.bytes);
+    if (typeof taken === "number") return taken;
     let done = 0;
-    for (let i = 0; done < total; i++) {
+    for (let i = 0; done < taken.length; i++) {
       const { address, length } = iovecEntry(into, i);
-      const part = Math.min(length, total - done);
-      this.#ram.hostBytes(address, part).set(this.#waiting.subarray(done, done + part));
+      const part = Math.min(length, taken.length - done);
+      this.#ram.hostBytes(address, part).set(taken.subarray(done, done + part));
       done += part;
     }
+    return taken.length;
+  }
+
+  readBytes(into: Uint8Array<ArrayBuffer>): number {
+    assert(!this.isClosed, "a closed stream is not read");
+    const taken = this.#give(into.length);
+    if (typeof taken === "number") return taken;
+    into.set(taken);
+    return taken.length;
+  }
+
+  /** At most `most` bytes of what waits; or why there are none. */
+  #give(most: number): Uint8Array | number {
+    if (this.broken.read) return BROKEN;
+    const total = Math.min(most, this.#waiting.length, this.readLimit);
+    if (total === 0) return this.#ended ? 0 : NOT_NOW;
+    const taken = this.#waiting.subarray(0, total);
     this.#waiting = this.#waiting.slice(total);
     // As a level-triggered poll: what is still there, the end too, is told again.
     if (!this.peerClosed && (this.#waiting.length > 0 || this.#ended)) {
       this.#defer(() => this.#events?.readable());
     }
-    return total;
+    return taken;
   }
 
   write(from: IovecList): number {
@@ -145,7 +163,7 @@ export class FakeStream implements HostStream {
 /** The host itself. */
 export class FakeVsockBackend implements VsockBackend {
   /** Whether somebody listens on a port. */
-  listens: (port: number) => boolean = () => true;
+  listens: (port: number, type: VsockType) => boolean = () => true;
   /** Streams the guest has asked for, in order, with the port. */
   readonly called: { readonly port: number; readonly stream: FakeStream }[] = [];
   /** What `guestPresent` was told. */
@@ -165,8 +183,8 @@ export class FakeVsockBackend implements VsockBackend {
     this.#host = host;
   }
 
-  connect(port: number): FakeStream | undefined {
-    if (!this.listens(port)) return undefined;
+  connect(port: number, type: VsockType): FakeStream | undefined {
+    if (!this.listens(port, type)) return undefined;
     const stream = new FakeStream(this.#ram, this.#defer);
     this.called.push({ port, stream });
     return stream;
@@ -177,9 +195,9 @@ export class FakeVsockBackend implements VsockBackend {
   }
 
   /** Somebody on the host calls the guest's `port`; undefined when there is no room. */
-  call(port: number): FakeStream | undefined {
+  call(port: number, type: VsockType = VIRTIO_VSOCK_TYPE_STREAM): FakeStream | undefined {
     const stream = new FakeStream(this.#ram, this.#defer);
-    return this.#host?.open(stream, port) === true ? stream : undefined;
+    return this.#host?.open(stream, port, type) === true ? stream : undefined;
   }
 
   close(): void {}

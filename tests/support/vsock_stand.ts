@@ -1,4 +1,6 @@
 /** A vsock device on a fake host, up and running, with the driver's half of the protocol. */
+import { VIRTIO_VSOCK_TYPE_STREAM } from "../../devices/vsock/abi.ts";
+import type { VsockType } from "../../devices/vsock/backend.ts";
 import { VsockDevice } from "../../devices/vsock/device.ts";
 import { assertEquals, fail } from "../../src/std/assert.ts";
 import type { TransportKind } from "./driver_transport.ts";
@@ -29,6 +31,7 @@ export interface Flow {
   readonly from: number;
   /** Host's port. */
   readonly to: number;
+  readonly type: VsockType;
 }
 
 export class VsockStand {
@@ -133,28 +136,40 @@ export class VsockStand {
   }
 
   /** The guest calls the host. Receive buffers are offered. */
-  guestCalls(to = 80, packet: Partial<GuestPacket> = {}): Flow {
+  guestCalls(
+    to = 80,
+    packet: Partial<GuestPacket> = {},
+    type: VsockType = VIRTIO_VSOCK_TYPE_STREAM,
+  ): Flow {
     const from = this.#nextPort++;
     this.#topUp();
-    this.send({ op: OP.REQUEST, from, to, ...packet });
-    assertEquals(this.ops(), [OP.RESPONSE]);
+    this.send({ op: OP.REQUEST, from, to, type, ...packet });
+    assertEquals(this.heard().map(({ op, type }) => [op, type]), [[OP.RESPONSE, type]]);
     const stream = this.backend.called.at(-1)?.stream ?? fail("Nobody was called");
-    return { stream, from, to };
+    return { stream, from, to, type };
   }
 
   /** The host calls the guest, which answers. */
-  hostCalls(port = 22, packet: Partial<GuestPacket> = {}): Flow {
+  hostCalls(
+    port = 22,
+    packet: Partial<GuestPacket> = {},
+    type: VsockType = VIRTIO_VSOCK_TYPE_STREAM,
+  ): Flow {
     this.#topUp();
-    const stream = this.backend.call(port) ?? fail("There is no room");
+    const stream = this.backend.call(port, type) ?? fail("There is no room");
     const [request = fail("The device sent nothing")] = this.heard();
-    assertEquals({ op: request.op, to: request.to }, { op: OP.REQUEST, to: port });
-    this.send({ op: OP.RESPONSE, from: port, to: request.from, ...packet });
-    return { stream, from: port, to: request.from };
+    assertEquals({ op: request.op, to: request.to, type: request.type }, {
+      op: OP.REQUEST,
+      to: port,
+      type,
+    });
+    this.send({ op: OP.RESPONSE, from: port, to: request.from, type, ...packet });
+    return { stream, from: port, to: request.from, type };
   }
 
   /** A packet on a flow. */
-  on({ from, to }: Flow, packet: GuestPacket): void {
-    this.send({ from, to, ...packet });
+  on({ from, to, type }: Flow, packet: GuestPacket): void {
+    this.send({ from, to, type, ...packet });
   }
 
   /** INV-2 and INV-3. */

@@ -21,9 +21,18 @@ const LINES: readonly (readonly [line: string, port: number | undefined])[] = [
   ["", undefined],
   ["80", undefined],
 ];
+const STREAM = 1;
+const SEQPACKET = 2;
 
 for (const [line, port] of LINES) {
   Deno.test(`"${line.replace("\r", "\\r")}" is a call to ${port ?? "nobody"}`, () => {
-    assertEquals(parseConnect(new TextEncoder().encode(line)), port);
+    const call = parseConnect(new TextEncoder().encode(line));
+    assertEquals(call, port === undefined ? undefined : { port, type: STREAM });
   });
 }
+
+Deno.test("SEQPACKET instead of CONNECT asks for messages", () => {
+  const call = parseConnect(new TextEncoder().encode("SEQPACKET 52"));
+  assertEquals(call, { port: 52, type: SEQPACKET });
+  assertEquals(parseConnect(new TextEncoder().encode("SEQPACKET")), undefined);
+});
