@@ -1,11 +1,12 @@
 /* The driver's side of virtio-vsock: virtio 1.4 clause 5.10.6. */
 #include "vsock.h"
 
+#include "cmdline.h"
 #include "cpu.h"
 #include "memory.h"
 #include "ring0.h"
 
-#define TYPE_STREAM 1
+#define F_SEQPACKET (1ull << 1)
 #define FIRST_PORT 10000u
 
 static uint32_t next_port = FIRST_PORT;
@@ -22,7 +23,10 @@ void vsock_open(struct vsock *vsock, uint32_t receive_bytes, uint32_t buf_alloc)
   vsock->device = virtio_find(VIRTIO_ID_VSOCK, 0);
   vsock->buf_alloc = buf_alloc;
   vsock->receive_bytes = receive_bytes;
-  virtio_negotiate(vsock->device, 0);
+  bool seqpacket = cmdline_flag("seqpacket");
+  vsock->type = seqpacket ? VSOCK_TYPE_SEQPACKET : VSOCK_TYPE_STREAM;
+  virtio_negotiate(vsock->device, seqpacket ? F_SEQPACKET : 0);
+  if (seqpacket && !(vsock->device->offered & F_SEQPACKET)) die("the vsock device has no SEQPACKET");
   bool all = virtio_queue(vsock->device, &vsock->receive, 0) &&
              virtio_queue(vsock->device, &vsock->transmit, 1) && virtio_queue(vsock->device, &vsock->events, 2);
   if (!all) die("the vsock device has fewer than three queues");
@@ -66,7 +70,6 @@ static bool send_header(struct vsock *vsock, struct vsock_header header, const v
   uint16_t slot = vsock->free_slots[--vsock->free_count];
   header.source_cid = vsock->cid;
   header.destination_cid = VSOCK_HOST;
-  header.type = TYPE_STREAM;
   vsock->headers[slot] = header;
   struct segment segments[] = {
     { &vsock->headers[slot], sizeof header, false },
@@ -82,6 +85,7 @@ bool vsock_send(struct vsock *vsock, struct vsock_connection *connection, uint16
     .source_port = connection->local_port,
     .destination_port = connection->peer_port,
     .length = length,
+    .type = vsock->type,
     .op = op,
     .flags = flags,
     .buf_alloc = vsock->buf_alloc,
@@ -96,7 +100,8 @@ bool vsock_send(struct vsock *vsock, struct vsock_connection *connection, uint16
 /* An RST for a packet of no connection. */
 static void refuse(struct vsock *vsock, const struct vsock_header *header) {
   struct vsock_header answer = {
-    .source_port = header->destination_port, .destination_port = header->source_port, .op = VSOCK_OP_RST,
+    .source_port = header->destination_port, .destination_port = header->source_port, .type = header->type,
+    .op = VSOCK_OP_RST,
   };
   if (header->op != VSOCK_OP_RST) send_header(vsock, answer, NULL);
 }
@@ -113,7 +118,8 @@ static struct vsock_connection *find(struct vsock *vsock, const struct vsock_hea
 }
 
 static struct vsock_connection *take_call(struct vsock *vsock, const struct vsock_header *header) {
-  bool wanted = header->op == VSOCK_OP_REQUEST && header->destination_port == vsock->listen_port;
+  bool wanted = header->op == VSOCK_OP_REQUEST && header->destination_port == vsock->listen_port &&
+                header->type == vsock->type;
   struct vsock_connection *connection = wanted ? new_connection(vsock, VSOCK_OPEN) : NULL;
   if (!connection) return NULL;
   connection->local_port = header->destination_port;
@@ -131,6 +137,7 @@ static void receive_packet(struct vsock *vsock, const struct vsock_header *heade
     refuse(vsock, header);
     return;
   }
+  if (header->type != vsock->type) die("a packet has not the type of its connection");
   connection->peer_buf_alloc = header->buf_alloc;
   connection->peer_fwd_cnt = header->fwd_cnt;
   switch (header->op) {

@@ -15,6 +15,10 @@
 #define VSOCK_SHUTDOWN_SEND 2u
 #define VSOCK_SHUTDOWN_BOTH 3u
 
+#define VSOCK_TYPE_STREAM 1
+#define VSOCK_TYPE_SEQPACKET 2
+#define VSOCK_SEQ_EOM 1u
+
 #define VSOCK_HOST 2
 #define VSOCK_PACKET_MAX 65536u
 #define VSOCK_CONNECTIONS 256
@@ -43,6 +47,7 @@ struct vsock {
   struct virtio_device *device;
   struct virtqueue receive, transmit, events;
   uint64_t cid;
+  uint16_t type;                       /* of all connections */
   uint32_t buf_alloc;                  /* what we say we have for each connection */
   uint32_t receive_bytes;              /* size of a receive buffer, header included */
   uint8_t *receive_buffers;
@@ -52,7 +57,7 @@ struct vsock {
   struct vsock_connection connections[VSOCK_CONNECTIONS];
 };
 
-/* Brings the device up with `receive_bytes` for each receive buffer. */
+/* Brings the device up with `receive_bytes` for each receive buffer; `seqpacket` makes all connections SOCK_SEQPACKET. */
 void vsock_open(struct vsock *vsock, uint32_t receive_bytes, uint32_t buf_alloc);
 
 /* Starts to connect; NULL when no connection is free. */

@@ -6,6 +6,7 @@
  *   echo    sends back what it receives; closes when the host ends its output
  *   stuck   takes nothing and says nothing: the host has to bear it
  *   abrupt  sends `bytes=`, then RST
+ * With `seqpacket` they are connections of messages: those sent have `message=` bytes, and an echo keeps the boundaries.
  */
 #include "cmdline.h"
 #include "cpu.h"
@@ -21,8 +22,9 @@
 #define ECHO_PACKET 4096u
 
 static struct vsock vsock;
-static uint8_t *pattern, *echo_rings, *echo_packets;
-static uint64_t wanted_bytes, finished, resets, failures, total_in, total_out;
+/* `echo_flags` has the flags of each packet at its last byte's place in the ring, and 0 elsewhere. */
+static uint8_t *pattern, *echo_rings, *echo_flags, *echo_packets;
+static uint64_t wanted_bytes, message_bytes, finished, resets, failures, messages, total_in, total_out;
 
 enum mode { SOURCE, SINK, ECHO, STUCK, ABRUPT };
 static enum mode mode;
@@ -56,15 +58,18 @@ static unsigned number_of(const struct vsock_connection *connection) {
   return (unsigned)(connection - vsock.connections);
 }
 
-static uint8_t *echo_ring(const struct vsock_connection *connection) {
-  return echo_rings + (size_t)number_of(connection) * ECHO_BYTES;
+static size_t echo_place(const struct vsock_connection *connection, uint64_t offset) {
+  return (size_t)number_of(connection) * ECHO_BYTES + offset % ECHO_BYTES;
 }
 
-static void receive_data(struct vsock_connection *connection, const uint8_t *payload, uint32_t length) {
+static void receive_data(struct vsock_connection *connection, const uint8_t *payload, uint32_t length, uint32_t flags) {
+  messages += flags & VSOCK_SEQ_EOM;
   if (mode == SINK && !same_bytes(payload, pattern + connection->bytes_in % PERIOD, length)) failures++;
   if (mode == ECHO) {
     for (uint32_t i = 0; i < length; i++) {
-      echo_ring(connection)[(connection->bytes_in + i) % ECHO_BYTES] = payload[i];
+      size_t place = echo_place(connection, connection->bytes_in + i);
+      echo_rings[place] = payload[i];
+      echo_flags[place] = i + 1 == length ? (uint8_t)flags : 0;
     }
   }
   connection->bytes_in += length;
@@ -74,7 +79,7 @@ static void receive_data(struct vsock_connection *connection, const uint8_t *pay
 static void handle(struct vsock *from, struct vsock_connection *connection, const struct vsock_header *header,
                    const uint8_t *payload) {
   (void)from;
-  if (header->op == VSOCK_OP_RW) receive_data(connection, payload, header->length);
+  if (header->op == VSOCK_OP_RW) receive_data(connection, payload, header->length, header->flags);
   if (header->op == VSOCK_OP_RST) {
     finished++;
     resets += connection->was_reset;
@@ -104,8 +109,14 @@ static void send_pattern(struct vsock_connection *connection) {
     uint32_t length = vsock_credit(connection);
     if (length > VSOCK_PACKET_MAX) length = VSOCK_PACKET_MAX;
     if (length > wanted_bytes - connection->bytes_out) length = (uint32_t)(wanted_bytes - connection->bytes_out);
+    uint32_t flags = 0;
+    if (message_bytes) {
+      uint64_t left = message_bytes - connection->bytes_out % message_bytes;
+      if (length > left) length = (uint32_t)left;
+      if (length == left || connection->bytes_out + length == wanted_bytes) flags = VSOCK_SEQ_EOM;
+    }
     const uint8_t *data = pattern + connection->bytes_out % PERIOD;
-    if (length == 0 || !vsock_send(&vsock, connection, VSOCK_OP_RW, 0, data, length)) return;
+    if (length == 0 || !vsock_send(&vsock, connection, VSOCK_OP_RW, flags, data, length)) return;
     connection->bytes_out += length;
   }
   if (!connection->output_ended) end_output(connection);
@@ -119,11 +130,15 @@ static void send_echo(struct vsock_connection *connection) {
   if (length > ECHO_PACKET) length = ECHO_PACKET;
   if (length == 0) return;
   uint8_t *packet = echo_packets + (size_t)number_of(connection) * ECHO_PACKET;
+  uint32_t flags = 0;
   for (uint32_t i = 0; i < length; i++) {
-    packet[i] = echo_ring(connection)[(connection->bytes_out + i) % ECHO_BYTES];
+    size_t place = echo_place(connection, connection->bytes_out + i);
+    packet[i] = echo_rings[place];
+    flags = echo_flags[place];
+    if (flags) length = i + 1;
   }
   connection->forwarded += length;
-  if (!vsock_send(&vsock, connection, VSOCK_OP_RW, 0, packet, length)) {
+  if (!vsock_send(&vsock, connection, VSOCK_OP_RW, flags, packet, length)) {
     connection->forwarded -= length;
     return;
   }
@@ -159,8 +174,10 @@ uint8_t test_vsock(void) {
   uint64_t at_once = cmdline_number("conns", 1), total = cmdline_number("total", at_once), started = 0;
   mode = mode_of_cmdline();
   wanted_bytes = cmdline_number("bytes", 0);
+  message_bytes = cmdline_number("message", 0);
   make_pattern();
   echo_rings = memory_take(VSOCK_CONNECTIONS * ECHO_BYTES);
+  echo_flags = memory_take(VSOCK_CONNECTIONS * ECHO_BYTES);
   echo_packets = memory_take(VSOCK_CONNECTIONS * ECHO_PACKET);
   uint32_t buf_alloc = mode == ECHO ? ECHO_BYTES : (uint32_t)cmdline_number("credit", 262144);
   vsock_open(&vsock, (uint32_t)cmdline_number("rxsize", 4096), buf_alloc);
@@ -177,6 +194,7 @@ uint8_t test_vsock(void) {
   print_field("connections", finished);
   print_field("resets", resets);
   print_field("failures", failures);
+  print_field("messages", messages);
   print_field("in", total_in);
   print_field("out", total_out);
   print_field("cycles", end - begin);
