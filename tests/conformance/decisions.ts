@@ -70,6 +70,10 @@ export const DECISIONS: readonly Decision[] = [
     ["HD-81"],
     "taps, passt and sockets are given what the guest sends, as a cable would; the switch's table of addresses is bounded",
   ),
+  sure(
+    ["HD-104"],
+    "TestStand.checkInvariants asks a neighbour for an answer after every fault of every device",
+  ),
   sure(["BF-NOTIF-01"], "it names the kinds; BF-NOTIF-02 to 05 test each of them"),
   sure(["BF-INIT-06"], "BF-RESET-01 to 03 look at every queue of every device after a reset"),
   sure(["BLK-42"], "tests/support/block_requests.ts fills the field with something else each time"),
@@ -97,12 +101,6 @@ export const DECISIONS: readonly Decision[] = [
     ids: ["NET-36"],
     verdict: "by construction",
     why: "DATA_VALID only comes from the host's kernel, in the header of a tap",
-  },
-  {
-    ids: ["HD-104"],
-    verdict: "open",
-    why:
-      "each device has queues and state of its own; no test breaks one while another of the machine is busy",
   },
   {
     ids: ["NETC-19"],
