@@ -1,6 +1,6 @@
 /** A program of the host that talks to us over a socket it is born with. Used for helpers such as passt. */
-import { SIGKILL, WNOHANG } from "../abi/linux.ts";
-import type { FdNumber } from "./fd.ts";
+import { O_RDONLY, SIGKILL, WNOHANG } from "../abi/linux.ts";
+import { type FdNumber, openFile } from "./fd.ts";
 import { addressOf, cString, libc } from "./libc.ts";
 import { SysError } from "./sys_error.ts";
 
@@ -8,6 +8,7 @@ import { SysError } from "./sys_error.ts";
 const FILE_ACTIONS_BYTES = 128;
 /** The number our socket has in the child. */
 export const CHILD_SOCKET = 3;
+const STDIN = 0;
 const STDOUT = 1;
 const STDERR = 2;
 
@@ -17,8 +18,8 @@ export class Child implements Disposable {
   #running = true;
 
   /**
-   * Starts `words`[0], found by PATH, with `socket` as descriptor 3 and its output in `log`. The environment is empty
-   * but for PATH. Throws SysError: ENOENT when there is no such program.
+   * Starts `words`[0], found by PATH, with `socket` as descriptor 3, its output in `log`, and nothing to read: our own
+   * stdin is the guest's. The environment is empty but for PATH. Throws SysError: ENOENT when there is no such program.
    */
   constructor(words: readonly string[], socket: FdNumber, log: FdNumber) {
     const [program = ""] = words;
@@ -28,7 +29,9 @@ export class Child implements Disposable {
     const envp = pointers([path]);
     const actions = new Uint8Array(FILE_ACTIONS_BYTES);
     const pid = new Uint8Array(4);
+    using nothing = openFile("/dev/null", O_RDONLY);
     libc().posix_spawn_file_actions_init(actions);
+    libc().posix_spawn_file_actions_adddup2(actions, nothing.number, STDIN);
     libc().posix_spawn_file_actions_adddup2(actions, log, STDOUT);
     libc().posix_spawn_file_actions_adddup2(actions, log, STDERR);
     libc().posix_spawn_file_actions_adddup2(actions, socket, CHILD_SOCKET);
