@@ -40,13 +40,17 @@ export function machineConfig(settings: RunSettings, guest?: GuestSetup): Machin
   };
 }
 
-/** The default guest comes to hvc0, unless the user took that word away. */
+/**
+ * The default guest comes to hvc0, unless the user took that word away. There its shell greets; a command may read
+ * first, and so may what words of the user's start instead.
+ */
 function consoleOf(
-  { console, cmdlineOnly }: RunSettings,
+  { console, cmdline, cmdlineOnly, command }: RunSettings,
   guest: GuestSetup | undefined,
 ): ConsoleConfigMode {
   if (console.mode !== "auto" || guest === undefined || cmdlineOnly !== undefined) return console;
-  return { mode: "auto", input: "virtio" };
+  const speaksFirst = command === undefined && cmdline === undefined;
+  return { mode: "auto", input: "virtio", ...(speaksFirst ? { speaksFirst } : {}) };
 }
 
 function kernelConfig(settings: RunSettings, guest: GuestSetup | undefined): KernelConfig {
