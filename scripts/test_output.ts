@@ -30,6 +30,15 @@ const TEST_ENDS = /^(\S.*) \.\.\. (?:.* )?(ok|FAILED|ignored)(?: \(.*\))*$/;
 const SUMMARY =
   /^(?:ok|FAILED) \| (\d+) passed(?: \([^)]*\))? \| (\d+) failed(?: \([^)]*\))?(?: \| (\d+) ignored(?: \([^)]*\))?)?/;
 
+/** The test that ends with this line, and how; undefined for every other line. */
+export function endedTest(
+  colored: string,
+): { readonly name: string; readonly result: "ok" | "FAILED" | "ignored" } | undefined {
+  const [, name, result] = TEST_ENDS.exec(colored.replace(ANSI, "").trimEnd()) ?? [];
+  if (name === undefined) return undefined;
+  return { name, result: result as "ok" | "FAILED" | "ignored" };
+}
+
 /** Takes the lines of one `deno test` run and says what happened. */
 export class PrettyOutput {
   #passed = 0;

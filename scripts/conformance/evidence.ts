@@ -1,4 +1,5 @@
 /** Which tests name which ids, from what `deno test` prints. Pure; called by `scripts/conformance.ts`. */
+import { endedTest } from "../test_output.ts";
 
 /** What happened to the tests that name an id. */
 export interface Evidence {
@@ -11,9 +12,6 @@ export interface Evidence {
 
 /** `MMIO-01`, and `to MMIO-06` or `to 06` behind it. */
 const IDS = /\b([A-Z][A-Z0-9]*(?:-[A-Z][A-Z0-9]*)*)-(\d+)\b(?: to (?:\1-)?(\d+)\b)?/g;
-const RESULT = /^(\S.*) \.\.\. (?:.* )?(ok|FAILED|ignored)(?: \(.*\))*$/;
-// deno-lint-ignore no-control-regex
-const ANSI = /\x1b\[[0-9;]*m/g;
 
 /** Ids in the name of a test; a range stands for all its numbers. */
 export function idsIn(name: string): string[] {
@@ -29,9 +27,10 @@ export function idsIn(name: string): string[] {
 /** By id. The text is that of Deno's default reporter. */
 export function readEvidence(output: string): ReadonlyMap<string, Evidence> {
   const found = new Map<string, Record<keyof Evidence, string[]>>();
-  for (const line of output.replace(ANSI, "").split("\n")) {
-    const [, name, result] = RESULT.exec(line.trimEnd()) ?? [];
-    if (name === undefined) continue;
+  for (const line of output.split("\n")) {
+    const ended = endedTest(line);
+    if (ended === undefined) continue;
+    const { name, result } = ended;
     for (const id of idsIn(name)) {
       const evidence = found.get(id) ?? { passed: [], failed: [], ignored: [] };
       const list = result === "ok" ? "passed" : result === "FAILED" ? "failed" : "ignored";

@@ -100,8 +100,12 @@ class FuzzRun {
       }
       case "byte":
         return this.#withRing(step.queue, (ring) => {
-          const base = step.ring === "tables" ? this.#tables : ring[step.ring];
-          this.#stand.ram.write(base + step.offset % DESC_BYTES, Uint8Array.of(step.value));
+          const [base, bytes] = step.ring === "tables"
+            ? [this.#tables, TABLES_BYTES]
+            : step.ring === "desc"
+            ? [ring.desc, DESC_BYTES * MAX_SIZE]
+            : [ring.avail, 6 + 2 * MAX_SIZE];
+          this.#stand.ram.write(base + step.offset % bytes, Uint8Array.of(step.value));
         });
       case "avail":
         return this.#withRing(step.queue, (ring) => {

@@ -2,7 +2,7 @@
 
 /**
  * Where a buffer or table is. `readable`: RAM no device may change. `writable`: RAM it may. `tables`: where indirect
- * tables are. `wild`: one of `WILD_PLACES`, not RAM, or RAM that ends too soon; the number chooses.
+ * tables are. `wild`: not RAM, or RAM that ends too soon; the offset chooses which.
  */
 export type Area = "readable" | "writable" | "tables" | "wild";
 
