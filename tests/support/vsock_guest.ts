@@ -1,7 +1,11 @@
 /** A machine with the tiny guest and a vsock device, and what it prints. */
 import { Machine } from "../../src/machine/machine.ts";
-import { assertEquals } from "../../src/std/assert.ts";
-import { tinyConfig, until } from "./kvm.ts";
+import type { VsockConnection } from "../../src/machine/vsock_host.ts";
+import { assert, assertEquals } from "../../src/std/assert.ts";
+import { delay, tinyConfig, until } from "./kvm.ts";
+import { patternAt } from "./vsock_pattern.ts";
+
+const MIB = 2 ** 20;
 
 /** One running `test=vsock…` guest. Its directory has room for sockets. */
 export class VsockGuest implements AsyncDisposable {
@@ -56,4 +60,23 @@ export class VsockGuest implements AsyncDisposable {
     await this.machine.stop();
     Deno.removeSync(this.#directory, { recursive: true });
   }
+}
+
+/** Writes chunks without end to a guest that reads none: they wait, and do not pile up here. Closes the connection. */
+export async function assertWritesWait(
+  connection: VsockConnection,
+  chunkBytes: number,
+): Promise<void> {
+  const writer = connection.writable.getWriter();
+  let written = 0;
+  const flood = (async () => {
+    for (;; written += chunkBytes) await writer.write(patternAt(0, chunkBytes));
+  })().catch(() => {});
+  await delay(300);
+  const before = written;
+  await delay(300);
+  assertEquals(written, before);
+  assert(written < 2 * MIB, `${written} bytes were taken for a guest that reads none`);
+  connection.close();
+  await flood;
 }
