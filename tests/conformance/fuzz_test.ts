@@ -6,6 +6,9 @@ import { makeCase } from "../fuzz/generator.ts";
 import { Random } from "../fuzz/random.ts";
 import { shrink } from "../fuzz/shrink.ts";
 import type { FuzzCase, Step } from "../fuzz/steps.ts";
+import { EchoDevice } from "../support/echo_device.ts";
+import type { GuestRam } from "../support/guest_ram.ts";
+import type { DeviceRow } from "../support/test_stand.ts";
 import { DEVICES } from "./devices.ts";
 
 const CASES = 40;
@@ -53,3 +56,49 @@ Deno.test("fuzz: what a step throws is a finding, with the step", () => {
   assertEquals(runCase({ device: "echo", strict: true, steps: [up] }), undefined);
   assertEquals(runCase({ device: "echo", strict: true, steps: [up, broken] })?.step, 1);
 });
+
+/** Faults of a device, each put into one that has none; what the fuzzer says of it. */
+const FAULTS: readonly [string, (device: EchoDevice, ram: GuestRam) => void, RegExp][] = [
+  ["throws", () => {
+    throw new Error("out of order");
+  }, /out of order/],
+  ["writes where it may not", (_, ram) => {
+    const [low] = ram.memory.regions;
+    if (low !== undefined) low.u8[0x10] = 0;
+  }, /INV-2/],
+  ["gives a chain back twice", ({ context }) => {
+    const used = context?.queues[0];
+    const chain = used?.pop();
+    if (used === undefined || chain === undefined) return;
+    used.complete(chain);
+    used.complete(chain);
+    used.flush();
+  }, /came back/],
+  ["takes its time", () => {
+    for (const until = performance.now() + 120; performance.now() < until;);
+  }, /a hang/],
+];
+
+for (const [fault, work, message] of FAULTS) {
+  Deno.test(`fuzz: a device that ${fault} is found out`, () => {
+    class Faulty extends EchoDevice {
+      constructor(readonly ram: GuestRam) {
+        super();
+      }
+      override notify(index: number): void {
+        if (index === 0) work(this, this.ram);
+        super.notify(index);
+      }
+    }
+    const rows = DEVICES.filter(({ name }) => name === "echo").map((row): DeviceRow => ({
+      ...row,
+      make: (ram) => ({ ...row.make(ram), device: new Faulty(ram) }),
+    }));
+    const random = new Random(1);
+    for (let i = 0; i < CASES; i++) {
+      const finding = runCase({ ...makeCase(random, "echo", STEPS), strict: true }, rows);
+      if (finding !== undefined && message.test(finding.message)) return;
+    }
+    throw new Error(`nothing was found in ${CASES} cases`);
+  });
+}
