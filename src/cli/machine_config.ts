@@ -40,17 +40,13 @@ export function machineConfig(settings: RunSettings, guest?: GuestSetup): Machin
   };
 }
 
-/**
- * The default guest comes to hvc0, unless the user took that word away. There its shell greets; a command may read
- * first, and so may what words of the user's start instead.
- */
+/** The default guest comes to hvc0, unless the user took that word away. */
 function consoleOf(
-  { console, cmdline, cmdlineOnly, command }: RunSettings,
+  { console, cmdlineOnly }: RunSettings,
   guest: GuestSetup | undefined,
 ): ConsoleConfigMode {
   if (console.mode !== "auto" || guest === undefined || cmdlineOnly !== undefined) return console;
-  const speaksFirst = command === undefined && cmdline === undefined;
-  return { mode: "auto", input: "virtio", ...(speaksFirst ? { speaksFirst } : {}) };
+  return { mode: "auto", input: "virtio" };
 }
 
 function kernelConfig(settings: RunSettings, guest: GuestSetup | undefined): KernelConfig {

@@ -15,8 +15,6 @@ export type ConsoleConfigMode =
      * port for its first program long before, and what it takes there is lost when the console moves on.
      */
     readonly input?: "virtio";
-    /** The guest is known to print on its virtio console before it reads: input waits for that, however long it takes. */
-    readonly speaksFirst?: boolean;
   }
   | { readonly mode: "serial" }
   | { readonly mode: "virtio" }

@@ -101,9 +101,8 @@ export class IoThread implements MailboxHandler {
 
   #openTerminal(): Terminal {
     const { terminal: { isTty }, plan: { config: { console } } } = this.#init;
-    const { input, speaksFirst = false } = console.mode === "auto" ? console : {};
-    const known = { forVirtio: input === "virtio", speaksFirst };
-    this.#terminal ??= new Terminal(this.#loop, { isTty, input: known }, {
+    const inputForVirtio = console.mode === "auto" && console.input === "virtio";
+    this.#terminal ??= new Terminal(this.#loop, { isTty, inputForVirtio }, {
       quitRequested: () => this.#report({ type: "quit-requested" }),
       helpRequested: () => this.#report({ type: "help-requested" }),
       powerRequested: () => this.#report({ type: "power-requested" }),

@@ -6,7 +6,6 @@
 import type { EventLoop } from "../loop/event_loop.ts";
 import type { ByteChannel, ByteChannelEvents } from "../virtio/byte_channel.ts";
 import { FdReader, FdWriter } from "./fd_stream.ts";
-import { type InputKnowledge, InputRoute } from "./input_route.ts";
 
 /** Ctrl-], the escape key (contract.md, "Console"). */
 const ESCAPE = 0x1d;
@@ -15,8 +14,7 @@ const END_OF_TRANSMISSION = 0x04;
 /**
  * Linux throws away input that comes between a console port's first buffers and its registration as hvc0, a few
  * calls later (drivers/char/virtio_console.c in_intr, is_console_port). So input waits for the first output,
- * or, when the guest may be a silent one, for this long after the driver came up. On a host that is short of processors
- * that can be too short: a guest that is known to speak first is waited for instead.
+ * or for this long after the driver came up when the guest is silent.
  */
 const SETTLE_MS = 1000;
 const REPEAT_END_MS = 1000;
@@ -65,7 +63,7 @@ export class Terminal {
   readonly virtio: ByteChannel & { readonly events: ByteChannelEvents | undefined };
   readonly #loop: EventLoop;
   readonly #isTty: boolean;
-  readonly #route: InputRoute;
+  readonly #inputForVirtio: boolean;
   readonly #events: TerminalEvents;
   readonly #writer: FdWriter;
   readonly #reader: FdReader;
@@ -74,15 +72,19 @@ export class Terminal {
   #pendingEnd = 0;
   #lastByte = NEWLINE;
   #escaped = false;
+  #virtioSpoke = false;
+  #virtioSettled = false;
+  #serialReads = false;
 
   constructor(
     loop: EventLoop,
-    { isTty, input }: { readonly isTty: boolean; readonly input: InputKnowledge },
+    /** `inputForVirtio`: the serial port never gets any (config.ts, `input`). */
+    { isTty, inputForVirtio }: { readonly isTty: boolean; readonly inputForVirtio: boolean },
     events: TerminalEvents,
   ) {
     this.#loop = loop;
     this.#isTty = isTty;
-    this.#route = new InputRoute(input);
+    this.#inputForVirtio = inputForVirtio;
     this.#events = events;
     this.serial = new Face(this);
     this.virtio = new Face(this);
@@ -103,8 +105,8 @@ export class Terminal {
   /** For the faces: output of one of them. */
   output(face: ByteChannel, bytes: Uint8Array, length: number): number {
     if (face === this.virtio) {
-      if (!this.#route.virtioSpoke) this.#virtioTakesOver();
-    } else if (this.#route.virtioSpoke) {
+      if (!this.#virtioSpoke) this.#virtioTakesOver();
+    } else if (this.#virtioSpoke) {
       return length; // kernel messages go to every console: hvc0 has shown this one
     }
     return this.#writer.write(bytes, length);
@@ -112,25 +114,26 @@ export class Terminal {
 
   /** For the faces: a driver has the virtio console. */
   virtioOpened(): void {
-    if (!this.#route.settles) return;
     this.#loop.timer(SETTLE_MS, {
       ready: () => {
-        this.#route.settle();
+        this.#virtioSettled = true;
         this.virtio.events?.readable();
       },
     });
   }
 
   #virtioTakesOver(): void {
-    this.#route.speak();
+    this.#virtioSpoke = true;
     this.#events.virtioSpoke();
     this.virtio.events?.readable(); // input may have been waiting for the serial port to take it
   }
 
   /** For the faces: one of them reads. */
   input(face: ByteChannel, into: Uint8Array): number {
-    if (face === this.serial) this.#route.readSerial();
-    if (this.#route.target !== (face === this.virtio ? "virtio" : "serial")) return 0;
+    if (face === this.serial) this.#serialReads = !this.#inputForVirtio;
+    const forVirtio = this.#virtioSpoke || (this.#virtioSettled && !this.#serialReads);
+    const forSerial = !this.#virtioSpoke && this.#serialReads;
+    if (!(face === this.virtio ? forVirtio : forSerial)) return 0;
     const count = Math.min(into.length, this.#pendingEnd - this.#pendingStart);
     into.set(this.#pending.subarray(this.#pendingStart, this.#pendingStart + count));
     this.#pendingStart += count;
