@@ -1,4 +1,5 @@
 /** What the control thread and its workers say to each other by postMessage: plain data, rare. */
+import type { KickTarget } from "../sys/thread.ts";
 import type { MemoryLayout } from "./memory_layout.ts";
 
 /** Sent once to every worker. `words` is the control block's buffer. */
@@ -13,8 +14,8 @@ interface CommonInit {
   /** Eventfds bound to interrupt lines, one per virtio device, and the serial port's (-1: none). */
   readonly irqFds: readonly number[];
   readonly serialIrqFd: number;
-  /** The control thread, to be kicked after each message when it runs a guest itself; 0: it only waits for messages. */
-  readonly controlThread: number;
+  /** The control thread, to be kicked after each message when it runs a guest itself; else it only waits for messages. */
+  readonly controlThread: KickTarget | undefined;
 }
 
 /** What an I/O thread is told about a machine. `plan` is a MachinePlan; its type lives above this layer. */
@@ -89,7 +90,7 @@ export type VcpuExit =
 export type VcpuReport =
   | {
     readonly type: "ready";
-    readonly threadId: number;
+    readonly thread: KickTarget;
     readonly runPageAddress: number;
   }
   /** Look at VCPU_PARKED: it was set a moment ago. */

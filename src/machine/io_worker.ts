@@ -91,9 +91,9 @@ class MachineHere {
 
   #report(report: IoReport): void {
     const { controlThread } = this.#init;
-    if (controlThread !== 0) Atomics.add(this.#block.words, REPORTS, 1);
+    if (controlThread !== undefined) Atomics.add(this.#block.words, REPORTS, 1);
     self.postMessage({ machine: this.#number, report });
-    if (controlThread !== 0) kickThread(controlThread); // it may be in the guest
+    if (controlThread !== undefined) kickThread(controlThread); // it may be in the guest
   }
 
   #stopped(): void {

@@ -26,7 +26,7 @@ import { KvmSystem } from "../kvm/system.ts";
 import type { KvmVm } from "../kvm/vm.ts";
 import { createEventfd, signalEventfd } from "../sys/eventfd.ts";
 import type { FdNumber, OwnedFd } from "../sys/fd.ts";
-import { threadId } from "../sys/thread.ts";
+import { kickTarget } from "../sys/thread.ts";
 import type { MachineConfig } from "./config.ts";
 import { type MachineExit, type Outcome, outcomeOf } from "./exit.ts";
 import { mapRam, plugRam, viewRam } from "./guest_ram.ts";
@@ -178,7 +178,7 @@ export class Machine implements AsyncDisposable {
       ioWakeFd: this.#wake.number,
       irqFds,
       serialIrqFd: this.#interruptLine(vm, serialGsi),
-      controlThread: options.firstVcpu === undefined ? 0 : threadId(),
+      controlThread: options.firstVcpu === undefined ? undefined : kickTarget(),
     } as const;
     const terminal = options.terminal ?? { isTty: false, columns: 80, rows: 24 };
     const ownerSocket = this.#ownerSocket;

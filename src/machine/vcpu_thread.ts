@@ -16,7 +16,7 @@ import type { VcpuExit, VcpuInit } from "../ipc/messages.ts";
 import { KvmVcpu } from "../kvm/vcpu.ts";
 import { signalEventfd } from "../sys/eventfd.ts";
 import type { FdNumber } from "../sys/fd.ts";
-import { blockKickSignal, threadId } from "../sys/thread.ts";
+import { type KickTarget, kickTarget } from "../sys/thread.ts";
 import { Bus, type BusParts, type ByteRegisters } from "./bus.ts";
 import { VcpuLoop } from "./vcpu_loop.ts";
 import type { Window } from "./windows.ts";
@@ -33,14 +33,13 @@ export interface VcpuHost {
 export class VcpuThread implements Disposable {
   /** Its run loop. */
   readonly loop: VcpuLoop;
-  /** For kicks: the thread this was made on. */
-  readonly threadId: number;
+  /** The one this was made on. */
+  readonly thread: KickTarget;
   readonly #vcpu: KvmVcpu;
 
   /** Throws KvmError and SysError; nothing is left behind then. */
   constructor(init: VcpuInit<readonly Window[]>, host: VcpuHost) {
-    blockKickSignal();
-    this.threadId = threadId();
+    this.thread = kickTarget();
     this.#vcpu = new KvmVcpu(init.vmFd as FdNumber, init.id, init.mmapSize);
     try {
       this.#vcpu.unblockSignalsInRun();

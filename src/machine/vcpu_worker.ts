@@ -8,7 +8,7 @@ import { ControlBlock, REPORTS } from "../ipc/control_block.ts";
 import { plainError, type VcpuInit, type VcpuOrder, type VcpuReport } from "../ipc/messages.ts";
 import { signalEventfd } from "../sys/eventfd.ts";
 import type { FdNumber } from "../sys/fd.ts";
-import { kickThread } from "../sys/thread.ts";
+import { type KickTarget, kickThread } from "../sys/thread.ts";
 import { VcpuThread } from "./vcpu_thread.ts";
 import type { Window } from "./windows.ts";
 
@@ -16,7 +16,7 @@ declare const self: DedicatedWorkerGlobalScope;
 
 let vcpu: VcpuThread | undefined;
 /** A control thread that may be in the guest, too: it is kicked after each message, and counts them. */
-let control: { readonly thread: number; readonly words: Int32Array } | undefined;
+let control: { readonly thread: KickTarget; readonly words: Int32Array } | undefined;
 
 function report(message: VcpuReport): void {
   if (control !== undefined) Atomics.add(control.words, REPORTS, 1);
@@ -42,14 +42,14 @@ self.onmessage = (event: MessageEvent<VcpuOrder<readonly Window[], BootState>>) 
 };
 
 function initialise(init: VcpuInit<readonly Window[]>): void {
-  control = init.controlThread === 0
+  control = init.controlThread === undefined
     ? undefined
     : { thread: init.controlThread, words: new ControlBlock(init.block, init).words };
   vcpu = new VcpuThread(init, {
     parked: () => report({ type: "parked" }),
     wakeIo: () => signalEventfd(init.ioWakeFd as FdNumber),
   });
-  report({ type: "ready", threadId: vcpu.threadId, runPageAddress: vcpu.runPageAddress });
+  report({ type: "ready", thread: vcpu.thread, runPageAddress: vcpu.runPageAddress });
 }
 
 function start(state: BootState | undefined): void {

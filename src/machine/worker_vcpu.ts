@@ -3,7 +3,7 @@ import type { BootState } from "../arch/types.ts";
 import type { VcpuReport } from "../ipc/messages.ts";
 import { RunPage } from "../kvm/run_page.ts";
 import { bytesAt } from "../sys/mmap.ts";
-import { kickThread } from "../sys/thread.ts";
+import { type KickTarget, kickThread } from "../sys/thread.ts";
 import { IdleWorkers } from "./idle_workers.ts";
 import { ReportInbox } from "./report_inbox.ts";
 import type { VcpuEvents, VcpuHandle, VcpuSetup } from "./vcpu_handle.ts";
@@ -22,8 +22,8 @@ export class WorkerVcpu implements VcpuHandle {
   readonly id: number;
   readonly #worker = idleVcpuWorkers.take();
   readonly #inbox: ReportInbox<VcpuReport>;
-  #threadId = 0;
-  #runPage: RunPage | undefined;
+  /** What a kick needs, once it is made. */
+  #made: { readonly thread: KickTarget; readonly runPage: RunPage } | undefined;
   #done = false;
   /** Has said goodbye, and holds nothing of the machine any more. */
   #hasLeft = false;
@@ -50,9 +50,8 @@ export class WorkerVcpu implements VcpuHandle {
   async init(setup: VcpuSetup): Promise<void> {
     const made = this.#inbox.nextOrDeath("ready");
     this.#worker.postMessage({ ...setup, id: this.id });
-    const { threadId, runPageAddress } = await made;
-    this.#threadId = threadId;
-    this.#runPage = new RunPage(bytesAt(runPageAddress, RUN_PAGE_BYTES));
+    const { thread, runPageAddress } = await made;
+    this.#made = { thread, runPage: new RunPage(bytesAt(runPageAddress, RUN_PAGE_BYTES)) };
   }
 
   start(state: BootState | undefined, events: VcpuEvents): void {
@@ -68,9 +67,9 @@ export class WorkerVcpu implements VcpuHandle {
   }
 
   kick(): void {
-    if (this.#runPage === undefined || this.#done) return;
-    this.#runPage.immediateExit = true;
-    kickThread(this.#threadId);
+    if (this.#made === undefined || this.#done) return;
+    this.#made.runPage.immediateExit = true;
+    kickThread(this.#made.thread);
   }
 
   async leave(): Promise<void> {

@@ -2,11 +2,11 @@
 import { CLOCK_MONOTONIC, itimerspec, SIGEV_THREAD_ID, sigevent } from "../abi/linux.ts";
 import { libc } from "./libc.ts";
 import { check } from "./sys_error.ts";
-import { KICK_SIGNAL, threadId } from "./thread.ts";
+import { KICK_SIGNAL, kickTarget } from "./thread.ts";
 
 const NS_PER_MS = 1_000_000;
 
-/** Ticks until disposed. The thread must have called `blockKickSignal`. */
+/** Ticks until disposed. */
 export class KickTimer implements Disposable {
   readonly #id: bigint;
   #armed = true;
@@ -17,7 +17,7 @@ export class KickTimer implements Disposable {
     const view = new DataView(event.buffer);
     view.setInt32(sigevent.at.sigev_signo, KICK_SIGNAL, true);
     view.setInt32(sigevent.at.sigev_notify, SIGEV_THREAD_ID, true);
-    view.setInt32(sigevent.at._tid, threadId(), true);
+    view.setInt32(sigevent.at._tid, kickTarget(), true);
     const id = new BigUint64Array(1);
     check(libc().timer_create(CLOCK_MONOTONIC, event, id), "timer_create");
     this.#id = id[0] ?? 0n;

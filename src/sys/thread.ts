@@ -14,15 +14,18 @@ const kickSet = new Uint8Array(128);
 kickSet[(KICK_SIGNAL - 1) >> 3] = 1 << ((KICK_SIGNAL - 1) & 7);
 const NO_WAIT = new Uint8Array(16);
 
-/** The calling thread's id, for `kickThread`. */
-export function threadId(): number {
-  return libc().gettid();
-}
+declare const targetBrand: unique symbol;
+/** The id of a thread that blocks the kick signal: to any other, a kick would be the end of the process. */
+export type KickTarget = number & { readonly [targetBrand]: true };
 
-/** Blocks the kick signal in the calling thread, for good. */
-export function blockKickSignal(): void {
+/**
+ * Makes the calling thread a target, for good, and tells its id. There is no other way to one, so that nobody can kick
+ * a thread that is not ready for it.
+ */
+export function kickTarget(): KickTarget {
   const error = libc().pthread_sigmask(SIG_BLOCK, kickSet, null);
   if (error !== 0) throw new SysError("pthread_sigmask", error);
+  return libc().gettid() as KickTarget;
 }
 
 /** Takes the kick signals pending in the calling thread, so that the next KVM_RUN does not return at once. */
@@ -30,7 +33,7 @@ export function drainKickSignal(): void {
   while (libc().sigtimedwait(kickSet, null, NO_WAIT) === KICK_SIGNAL);
 }
 
-/** Makes thread `tid` of this process leave KVM_RUN. The thread must have called `blockKickSignal`. */
-export function kickThread(tid: number): void {
-  check(libc().tgkill(libc().getpid(), tid, KICK_SIGNAL), "tgkill");
+/** Makes `target`, a thread of this process, leave KVM_RUN. */
+export function kickThread(target: KickTarget): void {
+  check(libc().tgkill(libc().getpid(), target, KICK_SIGNAL), "tgkill");
 }

@@ -8,6 +8,7 @@ import type { MachineEvents } from "../../src/machine/machine_options.ts";
 import { placementOf } from "../../src/machine/placement.ts";
 import { planMachine } from "../../src/machine/plan.ts";
 import { assert, assertEquals, assertLessOrEqual, assertRejects } from "../../src/std/assert.ts";
+import { runTinyCli } from "../support/cli_process.ts";
 import { DiskDirectory } from "../support/disk_image.ts";
 import { assertNothingLeft, hostState, settledState } from "../support/host_state.ts";
 import { delay, kvmTest, SLOWNESS, tinyConfig, within } from "../support/kvm.ts";
@@ -64,6 +65,13 @@ kvmTest("other vCPUs run in workers and end with it", async () => {
   machine.start();
   const { reason, status } = await machine.exited;
   assertEquals([reason, status], ["exit-register", 7]);
+});
+
+kvmTest("workers that are ready before the control thread's vCPU is made do no harm", async () => {
+  // In a process of its own: a kick it is not ready for would end this one, with all its tests.
+  const module = new URL("./late_first_vcpu.ts", import.meta.url).pathname;
+  const { code, stderr } = await runTinyCli("test=idle status=7", ["-c", "2"], { module });
+  assertEquals(code, 7, stderr);
 });
 
 kvmTest(
