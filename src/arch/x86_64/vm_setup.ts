@@ -15,7 +15,7 @@ import type { KvmVm } from "../../kvm/vm.ts";
 import { libc } from "../../sys/libc.ts";
 import { IDENTITY_MAP_ADDRESS, TSS_ADDRESS } from "./memory_map.ts";
 
-/** PIC, IOAPIC and local APICs, all inside KVM. The PIT comes when it is used (pit.ts). Throws KvmError. */
+/** PIC, IOAPIC and local APICs, all inside KVM. The PIT comes when it is used (vcpu_pit.ts). Throws KvmError. */
 export function setUpVm(vm: KvmVm): void {
   // Intel only needs these for real mode; other hosts take and ignore them.
   const identityMap = new Uint8Array(8);
