@@ -152,9 +152,8 @@ export const kvm_pit_channel_state = struct("struct kvm_pit_channel_state", {
   gate: u8,
   count_load_time: u64,
 });
-export const KVM_PIT_CHANNELS = 3;
 export const kvm_pit_state2 = struct("struct kvm_pit_state2", {
-  channels: array(kvm_pit_channel_state, KVM_PIT_CHANNELS),
+  channels: array(kvm_pit_channel_state, 3),
   flags: u32,
   reserved: array(u32, 9),
 });

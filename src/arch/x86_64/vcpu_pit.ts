@@ -6,7 +6,6 @@ import {
   KVM_CREATE_PIT2,
   KVM_GET_PIT2,
   kvm_pit_channel_state,
-  KVM_PIT_CHANNELS,
   kvm_pit_config,
   KVM_PIT_FLAGS_SPEAKER_DATA_ON,
   KVM_PIT_SPEAKER_DUMMY,
@@ -19,6 +18,7 @@ import { libc } from "../../sys/libc.ts";
 import { EEXIST } from "../../sys/sys_error.ts";
 
 const CONTROL_PORT = 3; // 0x43, counted from 0x40
+const CHANNELS = 3;
 /** The channel whose gate and output port 0x61 has. */
 const GATED_CHANNEL = 2;
 const GATE = 1;
@@ -43,7 +43,7 @@ class PitState {
     const index = value >> 6;
     const access = (value >> 4) & 3;
     // A command to read back, or to latch a count: there is nothing to see before anything was set.
-    if (index >= KVM_PIT_CHANNELS || access === 0) return;
+    if (index >= CHANNELS || access === 0) return;
     const at = this.#channel(index);
     const { rw_mode, read_state, write_state, mode, bcd } = kvm_pit_channel_state.at;
     for (const field of [rw_mode, read_state, write_state]) this.#bytes[at + field] = access;
