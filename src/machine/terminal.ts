@@ -12,9 +12,8 @@ const ESCAPE = 0x1d;
 /** Ctrl-D: what a terminal line discipline takes for the end of input. */
 const END_OF_TRANSMISSION = 0x04;
 /**
- * Linux throws away input that comes between a console port's first buffers and its registration as hvc0, a few
- * calls later (drivers/char/virtio_console.c in_intr, is_console_port). So input waits for the first output,
- * or for this long after the driver came up when the guest is silent.
+ * A guest that has a driver for the virtio console may still read the serial port. When it says nothing on either, it
+ * is given this long to show that.
  */
 const SETTLE_MS = 1000;
 const REPEAT_END_MS = 1000;
@@ -29,8 +28,6 @@ export interface TerminalEvents {
   helpRequested(): void;
   powerRequested(): void;
   outputClosed(): void;
-  /** The guest has begun to use the virtio console. */
-  virtioSpoke(): void;
 }
 
 class Face implements ByteChannel {
@@ -73,7 +70,7 @@ export class Terminal {
   #lastByte = NEWLINE;
   #escaped = false;
   #virtioSpoke = false;
-  #virtioSettled = false;
+  #virtioReads = false;
   #serialReads = false;
 
   constructor(
@@ -112,26 +109,27 @@ export class Terminal {
     return this.#writer.write(bytes, length);
   }
 
-  /** For the faces: a driver has the virtio console. */
+  /** For the faces: a driver has the virtio console, and keeps what it gets for whoever opens it. */
   virtioOpened(): void {
-    this.#loop.timer(SETTLE_MS, {
-      ready: () => {
-        this.#virtioSettled = true;
-        this.virtio.events?.readable();
-      },
-    });
+    const isAlone = this.#inputForVirtio || this.serial.events === undefined;
+    if (isAlone) this.#giveVirtio();
+    else this.#loop.timer(SETTLE_MS, { ready: () => this.#giveVirtio() });
+  }
+
+  #giveVirtio(): void {
+    this.#virtioReads = true;
+    this.virtio.events?.readable();
   }
 
   #virtioTakesOver(): void {
     this.#virtioSpoke = true;
-    this.#events.virtioSpoke();
     this.virtio.events?.readable(); // input may have been waiting for the serial port to take it
   }
 
   /** For the faces: one of them reads. */
   input(face: ByteChannel, into: Uint8Array): number {
     if (face === this.serial) this.#serialReads = !this.#inputForVirtio;
-    const forVirtio = this.#virtioSpoke || (this.#virtioSettled && !this.#serialReads);
+    const forVirtio = this.#virtioSpoke || (this.#virtioReads && !this.#serialReads);
     const forSerial = !this.#virtioSpoke && this.#serialReads;
     if (!(face === this.virtio ? forVirtio : forSerial)) return 0;
     const count = Math.min(into.length, this.#pendingEnd - this.#pendingStart);
