@@ -101,8 +101,9 @@ export class IoThread implements MailboxHandler {
 
   #openTerminal(): Terminal {
     const { terminal: { isTty }, plan: { config: { console } } } = this.#init;
-    const inputForVirtio = console.mode === "auto" && console.input === "virtio";
-    this.#terminal ??= new Terminal(this.#loop, { isTty, inputForVirtio }, {
+    const { input, takesTypeAhead = false } = console.mode === "auto" ? console : {};
+    const inputForVirtio = input === "virtio";
+    this.#terminal ??= new Terminal(this.#loop, { isTty, inputForVirtio, takesTypeAhead }, {
       quitRequested: () => this.#report({ type: "quit-requested" }),
       helpRequested: () => this.#report({ type: "help-requested" }),
       powerRequested: () => this.#report({ type: "power-requested" }),

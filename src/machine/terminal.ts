@@ -12,8 +12,8 @@ const ESCAPE = 0x1d;
 /** Ctrl-D: what a terminal line discipline takes for the end of input. */
 const END_OF_TRANSMISSION = 0x04;
 /**
- * A guest that has a driver for the virtio console may still read the serial port. When it says nothing on either, it
- * is given this long to show that.
+ * A guest that has a driver for the virtio console may still read the serial port, and Linux echoes what comes before
+ * its first program has set the terminal up. A guest that prints nothing gets this long for both.
  */
 const SETTLE_MS = 1000;
 const REPEAT_END_MS = 1000;
@@ -28,6 +28,15 @@ export interface TerminalEvents {
   helpRequested(): void;
   powerRequested(): void;
   outputClosed(): void;
+}
+
+/** What is known before the guest runs. */
+export interface TerminalSettings {
+  readonly isTty: boolean;
+  /** The serial port never gets any input (config.ts, `input`). */
+  readonly inputForVirtio: boolean;
+  /** Input need not wait for the guest's first program (config.ts). */
+  readonly takesTypeAhead: boolean;
 }
 
 class Face implements ByteChannel {
@@ -59,8 +68,7 @@ export class Terminal {
   readonly serial: ByteChannel & { readonly events: ByteChannelEvents | undefined };
   readonly virtio: ByteChannel & { readonly events: ByteChannelEvents | undefined };
   readonly #loop: EventLoop;
-  readonly #isTty: boolean;
-  readonly #inputForVirtio: boolean;
+  readonly #settings: TerminalSettings;
   readonly #events: TerminalEvents;
   readonly #writer: FdWriter;
   readonly #reader: FdReader;
@@ -75,13 +83,11 @@ export class Terminal {
 
   constructor(
     loop: EventLoop,
-    /** `inputForVirtio`: the serial port never gets any (config.ts, `input`). */
-    { isTty, inputForVirtio }: { readonly isTty: boolean; readonly inputForVirtio: boolean },
+    settings: TerminalSettings,
     events: TerminalEvents,
   ) {
     this.#loop = loop;
-    this.#isTty = isTty;
-    this.#inputForVirtio = inputForVirtio;
+    this.#settings = settings;
     this.#events = events;
     this.serial = new Face(this);
     this.virtio = new Face(this);
@@ -111,8 +117,7 @@ export class Terminal {
 
   /** For the faces: a driver has the virtio console, and keeps what it gets for whoever opens it. */
   virtioOpened(): void {
-    const isAlone = this.#inputForVirtio || this.serial.events === undefined;
-    if (isAlone) this.#giveVirtio();
+    if (this.#settings.takesTypeAhead) this.#giveVirtio();
     else this.#loop.timer(SETTLE_MS, { ready: () => this.#giveVirtio() });
   }
 
@@ -128,7 +133,7 @@ export class Terminal {
 
   /** For the faces: one of them reads. */
   input(face: ByteChannel, into: Uint8Array): number {
-    if (face === this.serial) this.#serialReads = !this.#inputForVirtio;
+    if (face === this.serial) this.#serialReads = !this.#settings.inputForVirtio;
     const forVirtio = this.#virtioSpoke || (this.#virtioReads && !this.#serialReads);
     const forSerial = !this.#virtioSpoke && this.#serialReads;
     if (!(face === this.virtio ? forVirtio : forSerial)) return 0;
@@ -143,7 +148,9 @@ export class Terminal {
     this.#pendingStart = 0;
     this.#pendingEnd = 0;
     for (const byte of bytes) {
-      if (!this.#isTty || this.#passesEscape(byte)) this.#pending[this.#pendingEnd++] = byte;
+      if (!this.#settings.isTty || this.#passesEscape(byte)) {
+        this.#pending[this.#pendingEnd++] = byte;
+      }
     }
     if (this.#pendingEnd === 0) return this.#reader.resume();
     this.#lastByte = this.#pending[this.#pendingEnd - 1] as number;
