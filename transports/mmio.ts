@@ -116,9 +116,10 @@ export class MmioTransport implements Transport {
   #publish(): void {
     const { mirror } = this.#host;
     const { config } = this.#device;
-    mirror.begin(config.length);
+    const mirrored = config.seesReads ? undefined : config.length;
+    mirror.begin(mirrored);
     for (const offset of CHANGING_REGISTERS) mirror.setRegister(offset, this.#readRegister(offset));
-    for (let at = 0; at < config.length; at += 4) mirror.setConfig(at, config.read(at, 4));
+    for (let at = 0; at < (mirrored ?? 0); at += 4) mirror.setConfig(at, config.read(at, 4));
     mirror.end();
   }
 

@@ -45,6 +45,8 @@ export class ConsoleDevice implements VirtioDevice {
     this.config = new ConfigBytes(CONFIG.size, (offset, value) => {
       // Works in every state of the device, and in any width: only the low byte counts (CON-04..06).
       if (offset === CONFIG.at.emerg_wr) this.#ports[0]?.emergency(value);
+    }, (offset) => {
+      if (offset < CONFIG.at.max_nr_ports) this.#sizeRead();
     });
     this.config.update((view) => {
       view.setUint16(CONFIG.at.cols, setup.columns, true);
@@ -60,10 +62,26 @@ export class ConsoleDevice implements VirtioDevice {
   activate(context: ActivationContext): void {
     this.#context = context;
     this.#multiport = (context.features & VIRTIO_CONSOLE_F_MULTIPORT) !== 0n;
-    for (const port of this.#ports) port.activate(context);
+    for (const port of this.#ports) port.activate(context, this.#multiport);
     this.#control.activate(context);
-    // Without MULTIPORT there is nobody to say PORT_OPEN: port 0 is open from DRIVER_OK on.
-    if (!this.#multiport) this.#ports[0]?.setOpen(true);
+    if (!this.#multiport) this.#awaitDriver(context);
+  }
+
+  /**
+   * Without MULTIPORT nobody says PORT_OPEN, and DRIVER_OK is too early: Linux frees every buffer that comes back
+   * before its port is listed, with the input in it (drivers/char/virtio_console.c, virtcons_probe and in_intr), and
+   * between the two can lie seconds. But a driver that takes SIZE reads the size when it is told that it has changed,
+   * and Linux does not before its port is listed (drivers/virtio/virtio.c, virtio_config_enable). So we tell it, and
+   * the port is open when the driver reads the size, or prints. A driver without SIZE is taken at its word.
+   */
+  #awaitDriver({ features, configChanged }: ActivationContext): void {
+    if ((features & VIRTIO_CONSOLE_F_SIZE) === 0n) return this.#ports[0]?.setOpen(true);
+    this.config.update(() => {}); // to this driver any size is news
+    configChanged();
+  }
+
+  #sizeRead(): void {
+    if (this.#context !== undefined && !this.#multiport) this.#ports[0]?.setOpen(true);
   }
 
   notify(queue: number): void {

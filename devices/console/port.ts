@@ -42,6 +42,8 @@ export class Port implements ConsoleEvents {
   #heldFrom: Virtqueue | undefined;
   #context: ActivationContext | undefined;
   #open = false;
+  /** Whether only the driver's word (PORT_OPEN) opens the port; else what it prints does, too. */
+  #opensByWord = false;
 
   constructor(id: number, setup: PortSetup) {
     this.setup = setup;
@@ -57,8 +59,10 @@ export class Port implements ConsoleEvents {
     return this.#open;
   }
 
-  activate(context: ActivationContext): void {
+  /** DRIVER_OK; `opensByWord`: with MULTIPORT. The port is closed. */
+  activate(context: ActivationContext, opensByWord: boolean): void {
     this.#context = context;
+    this.#opensByWord = opensByWord;
   }
 
   setOpen(open: boolean): void {
@@ -128,6 +132,7 @@ export class Port implements ConsoleEvents {
         this.#held = queue.pop();
         this.#heldFrom = queue;
         if (this.#held === undefined) break;
+        if (!this.#opensByWord) this.setOpen(true);
       }
       queue.flush();
     } while (this.#held === undefined && queue.arm());

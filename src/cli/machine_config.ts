@@ -40,13 +40,17 @@ export function machineConfig(settings: RunSettings, guest?: GuestSetup): Machin
   };
 }
 
-/** The default guest comes to hvc0, unless the user took that word away. */
+/**
+ * The default guest comes to hvc0, unless the user took that word away. With a kernel of ours, which needs no initramfs,
+ * its terminal does not echo before init says so (0005-no-early-echo.patch); stock kernels echo from the start.
+ */
 function consoleOf(
-  { console, cmdlineOnly }: RunSettings,
+  { console, cmdlineOnly, kernel }: RunSettings,
   guest: GuestSetup | undefined,
 ): ConsoleConfigMode {
   if (console.mode !== "auto" || guest === undefined || cmdlineOnly !== undefined) return console;
-  return { mode: "auto", input: "virtio" };
+  const isOurs = kernel === undefined && guest.initrd === undefined;
+  return { mode: "auto", input: "virtio", ...(isOurs ? { takesTypeAhead: true } : {}) };
 }
 
 function kernelConfig(settings: RunSettings, guest: GuestSetup | undefined): KernelConfig {

@@ -1,6 +1,7 @@
 /**
  * What a device's registers and configuration space read as, in memory that every vCPU thread can look at: reads of
- * virtio-mmio have no side effects, so they need not wait for the I/O thread.
+ * virtio-mmio have no side effects, so they need not wait for the I/O thread. A device that learns from being read
+ * (`ConfigSpace.seesReads`) keeps its configuration space out of here.
  *
  * Owner of the words: the I/O thread, which publishes before it answers a forwarded write and before it announces a
  * change. A seqlock: the sequence is odd while words change, and a reader takes a value only if the sequence was even
@@ -14,7 +15,7 @@ const CONFIG = 0x100;
 const CONFIG_BYTES = 256;
 
 const SEQUENCE = 0;
-/** Length of the configuration space, plus one; 0 before anything is published. */
+/** Length of the configuration space, plus one; 0 before anything is published; -1: the space is not mirrored. */
 const LENGTH = 1;
 const REGISTERS = 2;
 const CONFIG_WORDS = REGISTERS + CONFIG / 4;
@@ -37,10 +38,14 @@ export class RegisterMirror {
     this.#base = base;
   }
 
-  /** I/O thread only: words change from here to `end`. */
-  begin(configLength: number): void {
+  /**
+   * I/O thread only: words change from here to `end`. Without `configLength` the configuration space is not mirrored:
+   * its device sees every read.
+   */
+  begin(configLength?: number): void {
     Atomics.add(this.#words, this.#base + SEQUENCE, 1);
-    Atomics.store(this.#words, this.#base + LENGTH, configLength + 1);
+    const word = configLength === undefined ? -1 : configLength + 1;
+    Atomics.store(this.#words, this.#base + LENGTH, word);
   }
 
   /** I/O thread only: the register at `offset`, a multiple of 4 below 0x100. */
@@ -86,7 +91,7 @@ export class RegisterMirror {
   #config(offset: number, size: number): number {
     const at = offset - CONFIG;
     const length = this.#word(LENGTH);
-    if (length === 0) return NOT_MIRRORED;
+    if (length <= 0) return NOT_MIRRORED;
     if (at >= length - 1) return 0;
     if (at + size > CONFIG_BYTES) return NOT_MIRRORED;
     const shift = 8 * (at & 3);

@@ -1,6 +1,6 @@
 /**
  * The bus as one vCPU thread sees it: finds the window of an access and serves it here (legacy devices, the
- * interrupt registers and all reads of virtio) or has the I/O thread do it (writes to virtio).
+ * interrupt registers and what is mirrored of virtio) or has the I/O thread do it (writes to virtio, other reads).
  */
 import { VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INTERRUPT_STATUS } from "../abi/virtio.ts";
 import type { MailboxCaller } from "../ipc/mailbox.ts";

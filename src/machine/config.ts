@@ -15,6 +15,8 @@ export type ConsoleConfigMode =
      * port for its first program long before, and what it takes there is lost when the console moves on.
      */
     readonly input?: "virtio";
+    /** ... and echoes nothing before its first program asks for it: input need not wait for that program. */
+    readonly takesTypeAhead?: true;
   }
   | { readonly mode: "serial" }
   | { readonly mode: "virtio" }

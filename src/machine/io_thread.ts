@@ -101,15 +101,13 @@ export class IoThread implements MailboxHandler {
 
   #openTerminal(): Terminal {
     const { terminal: { isTty }, plan: { config: { console } } } = this.#init;
-    const inputForVirtio = console.mode === "auto" && console.input === "virtio";
-    this.#terminal ??= new Terminal(this.#loop, { isTty, inputForVirtio }, {
+    const { input, takesTypeAhead = false } = console.mode === "auto" ? console : {};
+    const inputForVirtio = input === "virtio";
+    this.#terminal ??= new Terminal(this.#loop, { isTty, inputForVirtio, takesTypeAhead }, {
       quitRequested: () => this.#report({ type: "quit-requested" }),
       helpRequested: () => this.#report({ type: "help-requested" }),
       powerRequested: () => this.#report({ type: "power-requested" }),
       outputClosed: () => this.#report({ type: "output-closed" }),
-      // Linux reads the window size only when told that it changed, and would stumble over being told before
-      // its port exists (drivers/char/virtio_console.c config_work_handler): its first output says that it does.
-      virtioSpoke: () => this.#loop.defer(() => this.#resize()),
     });
     return this.#terminal;
   }
@@ -162,9 +160,7 @@ export class IoThread implements MailboxHandler {
     const kicks: Kick[] = [];
     this.#attached.push({ name, live, transport, kicks }); // before more can fail: `close` sees it
     this.#bindKicks(transport, base, kicks);
-    const { columns, rows } = this.#init.terminal;
-    Atomics.compareExchange(this.#block.words, WINDOW_SIZE, 0, (columns << 16) | rows);
-    live.resize?.(columns, rows);
+    live.resize?.(this.#init.terminal.columns, this.#init.terminal.rows);
   }
 
   /** A kick is an eventfd per queue, matched by KVM on the written index: no exit, no JavaScript. */

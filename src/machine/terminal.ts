@@ -12,9 +12,8 @@ const ESCAPE = 0x1d;
 /** Ctrl-D: what a terminal line discipline takes for the end of input. */
 const END_OF_TRANSMISSION = 0x04;
 /**
- * Linux throws away input that comes between a console port's first buffers and its registration as hvc0, a few
- * calls later (drivers/char/virtio_console.c in_intr, is_console_port). So input waits for the first output,
- * or for this long after the driver came up when the guest is silent.
+ * A guest that has a driver for the virtio console may still read the serial port, and Linux echoes what comes before
+ * its first program has set the terminal up. A guest that prints nothing gets this long for both.
  */
 const SETTLE_MS = 1000;
 const REPEAT_END_MS = 1000;
@@ -29,8 +28,15 @@ export interface TerminalEvents {
   helpRequested(): void;
   powerRequested(): void;
   outputClosed(): void;
-  /** The guest has begun to use the virtio console. */
-  virtioSpoke(): void;
+}
+
+/** What is known before the guest runs. */
+export interface TerminalSettings {
+  readonly isTty: boolean;
+  /** The serial port never gets any input (config.ts, `input`). */
+  readonly inputForVirtio: boolean;
+  /** Input need not wait for the guest's first program (config.ts). */
+  readonly takesTypeAhead: boolean;
 }
 
 class Face implements ByteChannel {
@@ -62,8 +68,7 @@ export class Terminal {
   readonly serial: ByteChannel & { readonly events: ByteChannelEvents | undefined };
   readonly virtio: ByteChannel & { readonly events: ByteChannelEvents | undefined };
   readonly #loop: EventLoop;
-  readonly #isTty: boolean;
-  readonly #inputForVirtio: boolean;
+  readonly #settings: TerminalSettings;
   readonly #events: TerminalEvents;
   readonly #writer: FdWriter;
   readonly #reader: FdReader;
@@ -73,18 +78,16 @@ export class Terminal {
   #lastByte = NEWLINE;
   #escaped = false;
   #virtioSpoke = false;
-  #virtioSettled = false;
+  #virtioReads = false;
   #serialReads = false;
 
   constructor(
     loop: EventLoop,
-    /** `inputForVirtio`: the serial port never gets any (config.ts, `input`). */
-    { isTty, inputForVirtio }: { readonly isTty: boolean; readonly inputForVirtio: boolean },
+    settings: TerminalSettings,
     events: TerminalEvents,
   ) {
     this.#loop = loop;
-    this.#isTty = isTty;
-    this.#inputForVirtio = inputForVirtio;
+    this.#settings = settings;
     this.#events = events;
     this.serial = new Face(this);
     this.virtio = new Face(this);
@@ -112,26 +115,26 @@ export class Terminal {
     return this.#writer.write(bytes, length);
   }
 
-  /** For the faces: a driver has the virtio console. */
+  /** For the faces: a driver has the virtio console, and keeps what it gets for whoever opens it. */
   virtioOpened(): void {
-    this.#loop.timer(SETTLE_MS, {
-      ready: () => {
-        this.#virtioSettled = true;
-        this.virtio.events?.readable();
-      },
-    });
+    if (this.#settings.takesTypeAhead) this.#giveVirtio();
+    else this.#loop.timer(SETTLE_MS, { ready: () => this.#giveVirtio() });
+  }
+
+  #giveVirtio(): void {
+    this.#virtioReads = true;
+    this.virtio.events?.readable();
   }
 
   #virtioTakesOver(): void {
     this.#virtioSpoke = true;
-    this.#events.virtioSpoke();
     this.virtio.events?.readable(); // input may have been waiting for the serial port to take it
   }
 
   /** For the faces: one of them reads. */
   input(face: ByteChannel, into: Uint8Array): number {
-    if (face === this.serial) this.#serialReads = !this.#inputForVirtio;
-    const forVirtio = this.#virtioSpoke || (this.#virtioSettled && !this.#serialReads);
+    if (face === this.serial) this.#serialReads = !this.#settings.inputForVirtio;
+    const forVirtio = this.#virtioSpoke || (this.#virtioReads && !this.#serialReads);
     const forSerial = !this.#virtioSpoke && this.#serialReads;
     if (!(face === this.virtio ? forVirtio : forSerial)) return 0;
     const count = Math.min(into.length, this.#pendingEnd - this.#pendingStart);
@@ -145,7 +148,9 @@ export class Terminal {
     this.#pendingStart = 0;
     this.#pendingEnd = 0;
     for (const byte of bytes) {
-      if (!this.#isTty || this.#passesEscape(byte)) this.#pending[this.#pendingEnd++] = byte;
+      if (!this.#settings.isTty || this.#passesEscape(byte)) {
+        this.#pending[this.#pendingEnd++] = byte;
+      }
     }
     if (this.#pendingEnd === 0) return this.#reader.resume();
     this.#lastByte = this.#pending[this.#pendingEnd - 1] as number;

@@ -43,6 +43,8 @@ export interface ConfigSpace {
   readonly length: number;
   /** Changes whenever two reads could see different versions; never goes back (MMIO-37). */
   readonly generation: number;
+  /** Whether the device has to see the driver's reads: no copy of the space may answer them. */
+  readonly seesReads: boolean;
   /** Bytes beyond `length` read 0. */
   read(offset: number, size: AccessSize): number;
   /** Ignored where the spec does not let the driver write. */
@@ -92,6 +94,7 @@ export interface VirtioDevice {
 export const NO_CONFIG: ConfigSpace = {
   length: 0,
   generation: 0,
+  seesReads: false,
   read: () => 0,
   write: () => {},
   watch: () => {},

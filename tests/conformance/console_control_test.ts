@@ -83,6 +83,16 @@ console("CON-16, CON-17 the host's end learns what the guest opens and closes", 
   assertEquals(stand.terminal(1).opened, [true, false]);
 });
 
+console("CON-17 neither the size nor output opens a port: its driver says so", (stand) => {
+  stand.readSize();
+  stand.send(pattern(1), 1);
+  stand.offer(16);
+  stand.terminal().type(pattern(5));
+  assertEquals(stand.received(), []);
+  stand.openPorts();
+  assertEquals(stand.received(), [pattern(5)]);
+});
+
 console("CON-17 input waits until the guest has opened the port", (stand) => {
   stand.offer(16, PORT_1_RECEIVE);
   stand.terminal(1).type(pattern(5));

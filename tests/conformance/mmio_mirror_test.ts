@@ -11,12 +11,15 @@ import { DEVICES } from "./devices.ts";
 /** Past all registers and every configuration space, and around where the mirror ends. */
 const OFFSETS = [...Array(0x220).keys(), 0x7fc, 0xffc, 0xfff];
 
-function compare({ registers, mirror }: MmioDriver, step: string): void {
+function compare(driver: MmioDriver, step: string): void {
   for (const offset of OFFSETS) {
     for (const size of [1, 2, 4] as const) {
       if (offset === VIRTIO_MMIO_INTERRUPT_STATUS) continue; // read where it is raised
-      const [mirrored, value] = [mirror.read(offset, size), registers.read(offset, size)];
-      assertEquals(mirrored, value, `${step}: ${size} bytes at 0x${offset.toString(16)}`);
+      try {
+        driver.read(offset, size);
+      } catch (error) {
+        throw new Error(step, { cause: error });
+      }
     }
   }
 }

@@ -44,6 +44,7 @@ export const QUEUE_SETUP_CASES: readonly Case[] = [
     outcome: "with no queue ready at all the device is up, and kicks do nothing",
     run: (stand) => {
       stand.bringUp({ queues: [] });
+      stand.line.take(); // a device may announce its configuration
       for (const index of stand.driver.existingQueues()) stand.kick(index);
       assertEquals(stand.transport.status(), RUNNING);
       assertEquals(stand.line.edges, 0);

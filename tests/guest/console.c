@@ -69,6 +69,17 @@ static void send_control(struct console *console, unsigned id, uint16_t event, u
   virtq_wait(&console->control_transmit);
 }
 
+/* Linux throws away what comes before its port is listed, a while after DRIVER_OK: as long as we are told to. */
+static void discard_input(struct console_port *port) {
+  uint64_t discard = cmdline_number("discard", 0), since = cycles();
+  while (cycles() - since < discard) {
+    uint16_t which = virtq_take(&port->receive);
+    if (which == NO_TOKEN) continue;
+    post_receive(&port->receive, port->receive_buffers, which);
+    virtq_kick(&port->receive);
+  }
+}
+
 void console_open(struct console *console, bool multiport) {
   console->device = virtio_find(VIRTIO_ID_CONSOLE, (unsigned)cmdline_number("device", 0));
   virtio_negotiate(console->device,
@@ -83,7 +94,13 @@ void console_open(struct console *console, bool multiport) {
   for (unsigned i = 0; i < console->port_count; i++) {
     post_all(&console->ports[i].receive, console->ports[i].receive_buffers);
   }
-  if (!console->multiport) return;
+  if (!console->multiport) {
+    discard_input(&console->ports[0]);
+    /* The device tells us that the size has changed; to read it then is what shows that input may come. */
+    virtio_acknowledge(console->device, INTERRUPT_CONFIG);
+    virtio_config16(console->device, CONSOLE_CONFIG_COLS);
+    return;
+  }
   post_all(&console->control_receive, console->control_buffers);
   send_control(console, 0, DEVICE_READY, 1);
 }

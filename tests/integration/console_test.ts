@@ -4,6 +4,8 @@ import { CliProcess, runTinyCli, tinyArgs } from "../support/cli_process.ts";
 import { firstDifference, generatedText } from "../support/disk_image.ts";
 import { delay, kvmTest, SLOWNESS } from "../support/kvm.ts";
 
+/** A second or two. */
+const DISCARD_CYCLES = 5_000_000_000;
 const FLOOD_BYTES = 4 * 2 ** 20;
 /** More than a pipe and our own buffers hold: a guest that gets this out had its output thrown away. */
 const STALL_MS = 1500;
@@ -34,6 +36,19 @@ kvmTest("the virtio console alone also takes stdin and gives stdout", async () =
   // "ready" goes to the serial port, which is not connected to anything here.
   assertEquals({ code, stdout }, { code: 0, stdout: "echo: one\n" });
 });
+
+kvmTest(
+  "input waits for a guest that throws away what comes before it reads the size",
+  async () => {
+    // Linux does, between DRIVER_OK and the moment its port is listed: seconds on a host short of processors.
+    const words = `test=console-echo discard=${DISCARD_CYCLES}`;
+    const { code, stdout } = await runTinyCli(words, ["--console", "virtio"], {
+      stdin: "one\nquit\n",
+      limitMs: 30_000 * SLOWNESS,
+    });
+    assertEquals({ code, stdout }, { code: 0, stdout: "echo: one\n" });
+  },
+);
 
 for (const words of ["", " noevent", " noindirect", " noevent noindirect"]) {
   kvmTest(`4 MiB on hvc0 arrive whole${words === "" ? "" : `, with${words}`}`, async () => {

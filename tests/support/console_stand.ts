@@ -22,6 +22,7 @@ export const EVENT = {
   PORT_NAME: 7,
 } as const;
 const MESSAGE_BYTES = 8;
+const CONFIG_CHANGE = 2;
 
 /** One control message. */
 export interface ControlMessage {
@@ -61,9 +62,24 @@ export class ConsoleStand {
     this.bringUp();
   }
 
+  /** A driver that is ready for input, as Linux shows it: when it is told of the size, it reads it. */
   bringUp(features?: bigint): void {
+    this.start(features);
+    this.readSize();
+  }
+
+  /** Up to DRIVER_OK, and no further. */
+  start(features?: bigint): void {
     this.driver.bringUp(features === undefined ? { size: 16 } : { size: 16, features });
     this.#posted.clear();
+  }
+
+  /** What a driver does when it is told that the size has changed. Returns columns and rows, or undefined when it was not told. */
+  readSize(): readonly [columns: number, rows: number] | undefined {
+    const { transport } = this.driver;
+    if ((transport.interruptStatus() & CONFIG_CHANGE) === 0) return undefined;
+    transport.acknowledge(CONFIG_CHANGE);
+    return [transport.readConfig(0, 2), transport.readConfig(2, 2)];
   }
 
   terminal(port = 0): FakeTerminal {

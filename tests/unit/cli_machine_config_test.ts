@@ -53,7 +53,9 @@ Deno.test("a default guest's initramfs goes along, unless the user brings one", 
 
 Deno.test("input waits for the default guest's virtio console, unless the user chose another way", () => {
   const consoleOf = (...words: string[]) => machineConfig(settingsOf(...words), GUEST).console;
-  assertEquals(consoleOf(), { mode: "auto", input: "virtio" });
+  assertEquals(consoleOf(), { mode: "auto", input: "virtio", takesTypeAhead: true });
+  const stock = { ...GUEST, initrd: "/cache/initrd" };
+  assertEquals(machineConfig(settingsOf(), stock).console, { mode: "auto", input: "virtio" });
   assertEquals(consoleOf("--cmdline-only", "console=ttyS0"), { mode: "auto" });
   assertEquals(consoleOf("--console", "serial"), { mode: "serial" });
 });

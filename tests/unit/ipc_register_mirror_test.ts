@@ -30,6 +30,17 @@ Deno.test("while a version is being written nobody gets a value, of either versi
   assertEquals(mirror.read(CONFIG, 4), 1);
 });
 
+Deno.test("a configuration that is not mirrored is asked for whole, and registers are not", () => {
+  const mirror = newMirror();
+  mirror.begin();
+  mirror.setRegister(GENERATION, 7);
+  mirror.end();
+  assertEquals([CONFIG, CONFIG + 3, CONFIG + 0x200].map((at) => mirror.read(at, 1)), [
+    ...[NOT_MIRRORED, NOT_MIRRORED, NOT_MIRRORED],
+  ]);
+  assertEquals(mirror.read(GENERATION, 4), 7);
+});
+
 Deno.test("what lies past the mirrored bytes of a long configuration is asked for", () => {
   const mirror = newMirror();
   mirror.begin(300);

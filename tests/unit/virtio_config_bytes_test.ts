@@ -39,6 +39,15 @@ Deno.test("without a write handler the space is read-only", () => {
   assertEquals(config.read(0, 4), 0xf4f3_f2f1);
 });
 
+Deno.test("a device that asks for it sees what is read, and is known to", () => {
+  const seen: [number, number][] = [];
+  const config = new ConfigBytes(4, undefined, (offset, size) => seen.push([offset, size]));
+  config.read(0, 2);
+  config.read(9, 4);
+  assertEquals(seen, [[0, 2], [9, 4]]);
+  assertEquals([config.seesReads, filled().seesReads, NO_CONFIG.seesReads], [true, false, false]);
+});
+
 Deno.test("an update is one new generation, however many fields it changes", () => {
   const config = new ConfigBytes(4);
   assertEquals(config.generation, 0);
