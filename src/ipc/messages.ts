@@ -50,6 +50,8 @@ export type IoReport =
   | { readonly type: "ready" }
   /** A driver broke its device. */
   | { readonly type: "device-fault"; readonly device: string; readonly message: string }
+  /** The host refused a device what it needs; the machine goes on. Each message of a device once. */
+  | { readonly type: "backend-failed"; readonly device: string; readonly message: string }
   | { readonly type: "quit-requested" }
   | { readonly type: "help-requested" }
   | { readonly type: "power-requested" }

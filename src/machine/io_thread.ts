@@ -26,6 +26,7 @@ import type { FdNumber, OwnedFd } from "../sys/fd.ts";
 import type { ByteChannel } from "../virtio/byte_channel.ts";
 import type { AccessSize } from "../virtio/device.ts";
 import type { LiveDevice } from "../virtio/device_maker.ts";
+import { BackendFailures } from "./backend_failures.ts";
 import { Channels, NULL_CHANNEL } from "./channels.ts";
 import { viewRam } from "./guest_ram.ts";
 import type { MachinePlan, PlannedDevice } from "./plan.ts";
@@ -59,6 +60,7 @@ export class IoThread implements MailboxHandler {
   readonly #loop: EventLoop & Disposable;
   readonly #ended: () => void;
   readonly #memory: GuestMemory;
+  readonly #failures: BackendFailures;
   readonly #consoles: WatchedChannel[] = [];
   readonly #channels: Channels;
   readonly #mailboxes: MailboxServer;
@@ -78,6 +80,7 @@ export class IoThread implements MailboxHandler {
   ) {
     this.#init = init;
     this.#report = report;
+    this.#failures = new BackendFailures(report);
     this.#loop = loop;
     this.#ended = ended;
     this.#block = new ControlBlock(init.block, init);
@@ -143,10 +146,12 @@ export class IoThread implements MailboxHandler {
 
   #attach(planned: PlannedDevice, index: number): void {
     const { name, base } = planned.slot;
+    const backendFailed = (message: string) => this.#failures.add(name, message);
     const live = makerOf(planned.config)(planned.config, {
       loop: this.#loop,
       ownerSocket: this.#init.ownerSocket,
       channel: (config) => this.#watched(this.#channels.open(config)),
+      backendFailed,
     });
     const irqFd = this.#init.irqFds[index] as FdNumber;
     const transport = new MmioTransport(live.device, {

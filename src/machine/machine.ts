@@ -242,6 +242,8 @@ export class Machine implements AsyncDisposable {
         return this.#events.outputClosed?.();
       case "device-fault":
         return this.#events.log?.(`${report.device}: driver fault: ${report.message}`);
+      case "backend-failed":
+        return this.#events.backendFailed?.({ device: report.device, message: report.message });
     }
   }
 

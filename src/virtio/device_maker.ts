@@ -12,6 +12,11 @@ export interface HostResources {
   readonly loop: EventLoop;
   /** Opens the host end of a byte stream. */
   channel(config: ChannelConfig): ByteChannel;
+  /**
+   * The machine's owner is told, once for each `message`, that the host refused this device something: what the guest
+   * sees of it is the device's affair. Sentence case, no full stop.
+   */
+  backendFailed(message: string): void;
   /** Where the machine's owner, in this process, meets the guest's sockets. */
   readonly ownerSocket?: OwnerSocket;
 }
