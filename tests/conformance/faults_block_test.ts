@@ -246,6 +246,7 @@ class Storm {
     this.resets++;
     this.collect();
     const posted = stand.driver.transport.writeStatus(0);
+    this.#assertNotReset();
     this.#calm();
     assert(posted.answered);
     assertEquals(stand.driver.transport.status(), 0, "status after a reset during I/O");
@@ -265,10 +266,19 @@ class Storm {
     const held = disk.holding;
     disk.holding = false;
     for (let i = 0; i < 110; i++) { // as long as retries last
-      disk.release();
+      while (disk.inFlight > 0) {
+        disk.releaseAt(this.random.below(disk.inFlight));
+        this.#assertNotReset();
+      }
       loop.advance(10);
     }
     disk.holding = held;
+  }
+
+  /** Once the driver reads 0 its memory is its own again. */
+  #assertNotReset(): void {
+    const { disk, driver } = this.stand;
+    if (driver.transport.status() === 0) assertEquals(disk.inFlight, 0, "a reset before the end");
   }
 
   end(): void {
