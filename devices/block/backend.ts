@@ -43,6 +43,6 @@ export interface BlockBackend {
    * range, a flush) the backend starts by itself.
    */
   submit(): void;
-  /** Nothing is in flight; releases the file. */
+  /** Releases the file. What is in flight, in a machine that will not wait any longer, is the kernel's from now on. */
   close(): void;
 }

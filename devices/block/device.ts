@@ -361,6 +361,11 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
     if (this.#inFlight === 0) this.#settle();
   }
 
+  /** Whether there are requests that the backend has not ended. */
+  get isBusy(): boolean {
+    return this.#inFlight > 0;
+  }
+
   quiesce(done: () => void): void {
     this.#quiesced = done;
     this.#backend.submit();

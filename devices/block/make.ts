@@ -10,13 +10,15 @@ export function makeBlock(config: BlockConfig, host: HostResources): LiveDevice 
   const { queues = 1 } = config;
   const backend = openFileBackend({ ...config, operations: queues * QUEUE_SIZE }, host.loop);
   const name = config.id ?? config.path.slice(config.path.lastIndexOf("/") + 1);
+  const device = new BlockDevice(
+    backend,
+    name.replace(/[^\x20-\x7e]/g, "?"),
+    queues,
+    (operation, errno) => host.backendFailed(diskFailure(config.path, operation, errno)),
+  );
   return {
-    device: new BlockDevice(
-      backend,
-      name.replace(/[^\x20-\x7e]/g, "?"),
-      queues,
-      (operation, errno) => host.backendFailed(diskFailure(config.path, operation, errno)),
-    ),
+    device,
     close: () => backend.close(),
+    isBusy: () => device.isBusy,
   };
 }

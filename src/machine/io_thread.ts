@@ -247,9 +247,18 @@ export class IoThread implements MailboxHandler {
       if (--waiting === 0) this.#flush(this.#loop.now + FLUSH_PATIENCE_MS);
     };
     this.#serial.drain();
-    this.#loop.timer(DRAIN_PATIENCE_MS, { ready: () => this.#end() });
+    this.#loop.timer(DRAIN_PATIENCE_MS, { ready: () => this.#giveUp() });
     if (waiting === 0) return this.#flush(this.#loop.now + FLUSH_PATIENCE_MS);
     for (const { transport } of this.#attached) transport.shutDown(finished);
+  }
+
+  #giveUp(): void {
+    for (const { name, live } of this.#attached) {
+      if (live.isBusy?.() !== true) continue;
+      const seconds = DRAIN_PATIENCE_MS / 1000;
+      this.#failures.add(name, `Cannot finish its requests: no answer for ${seconds} seconds`);
+    }
+    this.#end();
   }
 
   #flush(deadline: number): void {
@@ -263,18 +272,26 @@ export class IoThread implements MailboxHandler {
     this.#loop.defer(this.#ended);
   }
 
-  /** Releases everything this thread holds for the machine. */
+  /** Whether the kernel may still write to guest memory for one of the devices. */
+  get isBusy(): boolean {
+    return this.#attached.some(({ live }) => live.isBusy?.() === true);
+  }
+
+  /** Releases everything this thread holds for the machine: also what comes behind something that throws. */
   close(): void {
-    this.#loop[Symbol.dispose](); // before what it watches is closed, and its number given to something else
-    for (const { live, kicks } of this.#attached) {
-      for (const { fd, event } of kicks) {
-        unbindIoEventfd(this.#init.vmFd as FdNumber, event);
-        fd.close();
-      }
-      live.close();
+    using release = new DisposableStack(); // last in, first out
+    release.defer(() => this.#terminal?.close());
+    release.defer(() => this.#channels.close());
+    for (const { live, kicks } of this.#attached.splice(0)) {
+      release.defer(() => live.close());
+      for (const kick of kicks) release.defer(() => this.#unbind(kick));
     }
-    this.#attached.length = 0;
-    this.#channels.close();
-    this.#terminal?.close();
+    // Before what it watches is closed, and its number given to something else.
+    release.defer(() => this.#loop[Symbol.dispose]());
+  }
+
+  #unbind({ fd, event }: Kick): void {
+    using _closed = fd;
+    unbindIoEventfd(this.#init.vmFd as FdNumber, event);
   }
 }

@@ -159,7 +159,7 @@ export class Machine implements AsyncDisposable {
     requireVcpus(plan.config.vcpus, system.maxVcpus());
     const vm = this.#resources.use(system.createVm());
     const { mapping, layout } = mapRam(plan.ram);
-    this.#resources.defer(() => mapping.unmap());
+    this.#resources.defer(() => this.#io.holdsMemory ? mapping.abandon() : mapping.unmap());
     // RAM before the interrupt controllers: the other way round it waits for KVM to be done with them, 4 to 6 ms.
     plugRam(vm, layout);
     setUpVm(vm);
@@ -416,6 +416,9 @@ export class Machine implements AsyncDisposable {
 
   #end(panic: string | undefined): void {
     this.#state = "stopped";
+    if (this.#io.holdsMemory) {
+      this.#events.log?.("A request of a disk has not ended: the guest's memory stays mapped");
+    }
     const exit = this.#describe(panic);
     if (!this.#endsProcess) this.#release();
     this.#exited.resolve(exit);

@@ -32,8 +32,10 @@ export interface OwnerSocket {
 /** A device that is alive, and how to let go of what it holds. */
 export interface LiveDevice {
   readonly device: VirtioDevice;
-  /** Called once, when nothing is in flight any more. */
+  /** Called once, when nothing is in flight any more, or will not end in time. */
   close(): void;
+  /** Whether the kernel may still read or write guest memory for it; for devices that leave that to the kernel. */
+  isBusy?(): boolean;
   /** The user's window has changed; for devices that show one. */
   resize?(columns: number, rows: number): void;
   /** The cable is plugged in or pulled out; for network cards. */
