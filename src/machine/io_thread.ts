@@ -23,11 +23,12 @@ import type { EventLoop } from "../loop/event_loop.ts";
 import type { GuestMemory } from "../memory/guest_memory.ts";
 import { createEventfd, drainEventfd, signalEventfd } from "../sys/eventfd.ts";
 import type { FdNumber, OwnedFd } from "../sys/fd.ts";
+import { EPIPE } from "../sys/sys_error.ts";
 import type { ByteChannel } from "../virtio/byte_channel.ts";
 import type { AccessSize } from "../virtio/device.ts";
 import type { LiveDevice } from "../virtio/device_maker.ts";
 import { BackendFailures } from "./backend_failures.ts";
-import { Channels, NULL_CHANNEL } from "./channels.ts";
+import { Channels, NULL_CHANNEL, outputFailure } from "./channels.ts";
 import { viewRam } from "./guest_ram.ts";
 import type { MachinePlan, PlannedDevice } from "./plan.ts";
 import { Terminal } from "./terminal.ts";
@@ -109,7 +110,10 @@ export class IoThread implements MailboxHandler {
       quitRequested: () => this.#report({ type: "quit-requested" }),
       helpRequested: () => this.#report({ type: "help-requested" }),
       powerRequested: () => this.#report({ type: "power-requested" }),
-      outputClosed: () => this.#report({ type: "output-closed" }),
+      outputClosed: (errno) => {
+        if (errno !== EPIPE) this.#failures.add("console", outputFailure("stdout", errno));
+        this.#report({ type: "output-closed" });
+      },
       // Linux reads the window size only when told that it changed, and would stumble over being told before
       // its port exists (drivers/char/virtio_console.c config_work_handler): its first output says that it does.
       virtioSpoke: () => this.#loop.defer(() => this.#resize()),
@@ -123,7 +127,7 @@ export class IoThread implements MailboxHandler {
       ? this.#openTerminal().serial
       : serial.type === "null"
       ? NULL_CHANNEL
-      : this.#channels.open(serial);
+      : this.#channels.open(serial, (message) => this.#failures.add("serial", message));
     const shared = {
       words: this.#block.words,
       base: this.#block.serial,
@@ -150,7 +154,7 @@ export class IoThread implements MailboxHandler {
     const live = makerOf(planned.config)(planned.config, {
       loop: this.#loop,
       ownerSocket: this.#init.ownerSocket,
-      channel: (config) => this.#watched(this.#channels.open(config)),
+      channel: (config) => this.#watched(this.#channels.open(config, backendFailed)),
       backendFailed,
     });
     const irqFd = this.#init.irqFds[index] as FdNumber;

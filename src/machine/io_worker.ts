@@ -116,8 +116,7 @@ class MachineHere {
   #stopped(): void {
     const { panic, isBusy = false } = this.#devices ?? {};
     this.#devices?.close();
-    this.#report({ type: "stopped", panic, isBusy });
-    this.#leave();
+    this.#leave({ type: "stopped", panic, isBusy });
   }
 
   /** Lets go of everything, and says why. Once: the first error counts. */
@@ -127,17 +126,17 @@ class MachineHere {
     // A vCPU may be waiting for an answer, and be the one to hear the report.
     Atomics.store(this.#block.words, STOPPING, 1);
     try {
+      using _loop = this.#loop; // also when there are no devices to do it
       this.#devices?.close();
     } catch {
       // the first error is the one to report
     }
-    this.#report({ type: "failed", error: plainError(error), isBusy });
-    this.#leave();
+    this.#leave({ type: "failed", error: plainError(error), isBusy });
   }
 
-  #leave(): void {
+  #leave(lastWords: IoReport): void {
     this.#hasLeft = true;
-    this.#loop[Symbol.dispose](); // also when there was no thread to do it
+    this.#report(lastWords);
     this.#left();
   }
 }

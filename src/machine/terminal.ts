@@ -28,7 +28,8 @@ export interface TerminalEvents {
   quitRequested(): void;
   helpRequested(): void;
   powerRequested(): void;
-  outputClosed(): void;
+  /** Nothing can be written to stdout any more: EPIPE, nobody reads it; or its file takes no more. */
+  outputClosed(errno: number): void;
   /** The guest has begun to use the virtio console. */
   virtioSpoke(): void;
 }
@@ -92,7 +93,7 @@ export class Terminal {
       STDOUT,
       loop,
       () => this.#tell((channel) => channel.writable()),
-      () => events.outputClosed(),
+      (errno) => events.outputClosed(errno),
     );
     this.#reader = new FdReader(STDIN, loop, (bytes) => this.#arrived(bytes), () => this.#ended());
   }

@@ -21,7 +21,7 @@ import {
   blockWrite,
 } from "../support/block_requests.ts";
 import { BlockStand } from "../support/block_stand.ts";
-import { concat, pattern } from "../support/guest_ram.ts";
+import { pattern } from "../support/guest_ram.ts";
 import type { PlacedRequest } from "../support/mock_driver.ts";
 import { MMIO } from "../support/mmio_driver.ts";
 
