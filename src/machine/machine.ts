@@ -417,7 +417,9 @@ export class Machine implements AsyncDisposable {
   #end(panic: string | undefined): void {
     this.#state = "stopped";
     if (this.#io.holdsMemory) {
-      this.#events.log?.("A request of a disk has not ended: the guest's memory stays mapped");
+      this.#events.log?.(
+        "The guest's memory stays mapped: a request of a disk, or a thread, has not ended",
+      );
     }
     const exit = this.#describe(panic);
     if (!this.#endsProcess) this.#release();
