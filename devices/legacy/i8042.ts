@@ -1,6 +1,8 @@
-/** The keyboard controller (Intel 8042), as far as a machine without a keyboard has one: its reset line. */
+/**
+ * The keyboard controller (Intel 8042), as far as a machine without a keyboard has one: its
+ * command port 0x64, for the reset line.
+ */
 
-const COMMAND_PORT = 4; // 0x64, counted from 0x60
 const STATUS_IDLE = 0; // both buffers empty: ready for a command, nothing to read
 const PULSE_RESET = 0xfe;
 
@@ -12,11 +14,11 @@ export class I8042 {
     this.#reset = reset;
   }
 
-  read(_offset: number): number {
+  read(): number {
     return STATUS_IDLE;
   }
 
-  write(offset: number, value: number): void {
-    if (offset === COMMAND_PORT && value === PULSE_RESET) this.#reset();
+  write(_offset: number, value: number): void {
+    if (value === PULSE_RESET) this.#reset();
   }
 }

@@ -137,6 +137,28 @@ export const KVM_IRQCHIP_PIC_SLAVE = 1;
 export const kvm_pit_config = struct("struct kvm_pit_config", { flags: u32, pad: array(u32, 15) });
 export const KVM_PIT_SPEAKER_DUMMY = 1;
 
+export const kvm_pit_channel_state = struct("struct kvm_pit_channel_state", {
+  count: u32, // can be 65536
+  latched_count: u16,
+  count_latched: u8,
+  status_latched: u8,
+  status: u8,
+  read_state: u8,
+  write_state: u8,
+  write_latch: u8,
+  rw_mode: u8,
+  mode: u8,
+  bcd: u8,
+  gate: u8,
+  count_load_time: u64,
+});
+export const kvm_pit_state2 = struct("struct kvm_pit_state2", {
+  channels: array(kvm_pit_channel_state, 3),
+  flags: u32,
+  reserved: array(u32, 9),
+});
+export const KVM_PIT_FLAGS_SPEAKER_DATA_ON = 2;
+
 export const KVM_GET_SUPPORTED_CPUID = iowr(KVMIO, 0x05, kvm_cpuid2);
 export const KVM_SET_TSS_ADDR = io(KVMIO, 0x47);
 export const KVM_SET_IDENTITY_MAP_ADDR = iow(KVMIO, 0x48, u64);
@@ -153,6 +175,8 @@ export const KVM_SET_FPU = iow(KVMIO, 0x8d, kvm_fpu);
 export const KVM_GET_LAPIC = ior(KVMIO, 0x8e, kvm_lapic_state);
 export const KVM_SET_LAPIC = iow(KVMIO, 0x8f, kvm_lapic_state);
 export const KVM_SET_CPUID2 = iow(KVMIO, 0x90, kvm_cpuid2);
+export const KVM_GET_PIT2 = ior(KVMIO, 0x9f, kvm_pit_state2);
+export const KVM_SET_PIT2 = iow(KVMIO, 0xa0, kvm_pit_state2);
 export const KVM_KVMCLOCK_CTRL = io(KVMIO, 0xad);
 
 export const KVM_CAP_SET_TSS_ADDR = 4;

@@ -38,7 +38,15 @@ export interface DeviceSlot {
   /** For people and device trees: `block0`. */
   readonly name: string;
   /** `virtio-mmio` is rendered into device trees and command lines; other kinds are found by their fixed place. */
-  readonly kind: "virtio-mmio" | "platform" | "serial" | "keyboard" | "rtc" | "exit";
+  readonly kind:
+    | "virtio-mmio"
+    | "platform"
+    | "serial"
+    | "keyboard"
+    | "rtc"
+    | "exit"
+    | "pit"
+    | "pit-gate";
   /** Memory or I/O ports. */
   readonly space: "mmio" | "pio";
   /** Address or first port. */

@@ -11,6 +11,7 @@ export {
   encodeCpuid,
   filterCpuid,
 } from "./x86_64/cpuid.ts";
+export { Pit } from "./x86_64/vcpu_pit.ts";
 export { BOOT_MSRS, encodeMsrs, type MsrEntry } from "./x86_64/msrs.ts";
 export { type EmulationFailure, explainEmulationFailure } from "./x86_64/explain.ts";
 export {

@@ -9,7 +9,13 @@ import { PlatformPage } from "../../devices/legacy/platform_page.ts";
 import { Rtc } from "../../devices/legacy/rtc.ts";
 import { SerialPort } from "../../devices/legacy/serial.ts";
 import { MmioInterrupt } from "../../transports/mmio_interrupt.ts";
-import { type BootState, configureVcpu, loadBootState, noteGuestWasPaused } from "../arch/vcpu.ts";
+import {
+  type BootState,
+  configureVcpu,
+  loadBootState,
+  noteGuestWasPaused,
+  Pit,
+} from "../arch/vcpu.ts";
 import { ControlBlock } from "../ipc/control_block.ts";
 import { MailboxCaller } from "../ipc/mailbox.ts";
 import type { VcpuExit, VcpuInit } from "../ipc/messages.ts";
@@ -94,9 +100,12 @@ function buildLoop(
       },
     },
   );
+  const pit = new Pit(init.vmFd as FdNumber);
   const parts: BusParts = {
     legacy: new Map<Window["kind"], ByteRegisters>([
       ["serial", serial],
+      ["pit", pit.counters],
+      ["pit-gate", pit.gate],
       ["keyboard", new I8042(reset)],
       ["rtc", new Rtc(() => new Date())],
       ["exit", new ExitRegister(exit)],

@@ -23,6 +23,7 @@ static const struct {
   { "serial-echo", test_serial_echo },
   { "serial-irq", test_serial_irq },
   { "power", test_power },
+  { "pit", test_pit },
   { "console", test_console },
   { "console-echo", test_console_echo },
   { "console-flood", test_console_flood },

@@ -10,6 +10,8 @@ uint8_t test_serial_irq(void);
 
 uint8_t test_power(void);
 
+uint8_t test_pit(void);
+
 uint8_t test_console(void);
 uint8_t test_console_echo(void);
 uint8_t test_console_flood(void);

@@ -92,6 +92,8 @@ const IOCTLS: Readonly<Record<string, readonly [actual: number, expected: number
   KVM_GET_LAPIC: [x86.KVM_GET_LAPIC, 0x8400_ae8e],
   KVM_SET_LAPIC: [x86.KVM_SET_LAPIC, 0x4400_ae8f],
   KVM_SET_CPUID2: [x86.KVM_SET_CPUID2, 0x4008_ae90],
+  KVM_GET_PIT2: [x86.KVM_GET_PIT2, 0x8070_ae9f],
+  KVM_SET_PIT2: [x86.KVM_SET_PIT2, 0x4070_aea0],
 };
 for (const [name, [actual, expected]] of Object.entries(IOCTLS)) {
   Deno.test(`${name} is 0x${expected.toString(16)}`, () => assertEquals(actual, expected));

@@ -41,7 +41,9 @@ Deno.test("the places of a PC are fixed", () => {
   const { fixed } = planMachine(configOf());
   assertEquals(fixed.map(({ kind, space, base, gsi }) => [kind, space, base, gsi]), [
     ["serial", "pio", 0x3f8, 4],
-    ["keyboard", "pio", 0x60, 1],
+    ["pit", "pio", 0x40, 0],
+    ["pit-gate", "pio", 0x61, undefined],
+    ["keyboard", "pio", 0x64, 1],
     ["rtc", "pio", 0x70, 8],
     ["exit", "pio", 0xf4, undefined],
     ["platform", "mmio", 0xd000_0000, 9],

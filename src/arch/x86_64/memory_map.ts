@@ -56,7 +56,9 @@ export const VIRTIO_LINES: readonly number[] = [5, 6, 10, 11, 12, 14, 7, 15, 3];
 
 export const FIXED_SLOTS: readonly DeviceSlot[] = [
   { name: "com1", kind: "serial", space: "pio", base: 0x3f8, size: 8, gsi: 4 },
-  { name: "i8042", kind: "keyboard", space: "pio", base: 0x60, size: 5, gsi: 1 },
+  { name: "pit", kind: "pit", space: "pio", base: 0x40, size: 4, gsi: 0 },
+  { name: "pit-gate", kind: "pit-gate", space: "pio", base: 0x61, size: 1 },
+  { name: "i8042", kind: "keyboard", space: "pio", base: 0x64, size: 1, gsi: 1 },
   { name: "rtc", kind: "rtc", space: "pio", base: 0x70, size: 2, gsi: 8 },
   { name: "exit", kind: "exit", space: "pio", base: 0xf4, size: 1 },
   {

@@ -1,14 +1,11 @@
-/** What an x86 VM needs before its first vCPU: KVM's private pages, interrupt controllers and the timer. */
+/** What an x86 VM needs before its first vCPU: KVM's private pages and the interrupt controllers. */
 import { KVM_CREATE_IRQCHIP } from "../../abi/kvm.ts";
 import {
-  KVM_CREATE_PIT2,
   KVM_GET_IRQCHIP,
   kvm_irqchip,
   KVM_IRQCHIP_PIC_MASTER,
   KVM_IRQCHIP_PIC_SLAVE,
   kvm_pic_state,
-  kvm_pit_config,
-  KVM_PIT_SPEAKER_DUMMY,
   KVM_SET_IDENTITY_MAP_ADDR,
   KVM_SET_IRQCHIP,
   KVM_SET_TSS_ADDR,
@@ -18,7 +15,7 @@ import type { KvmVm } from "../../kvm/vm.ts";
 import { libc } from "../../sys/libc.ts";
 import { IDENTITY_MAP_ADDRESS, TSS_ADDRESS } from "./memory_map.ts";
 
-/** PIC, IOAPIC and local APICs, and the PIT, all inside KVM. Throws KvmError. */
+/** PIC, IOAPIC and local APICs, all inside KVM. The PIT comes when it is used (vcpu_pit.ts). Throws KvmError. */
 export function setUpVm(vm: KvmVm): void {
   // Intel only needs these for real mode; other hosts take and ignore them.
   const identityMap = new Uint8Array(8);
@@ -33,10 +30,6 @@ export function setUpVm(vm: KvmVm): void {
   );
   checkKvm(libc().ioctl(vm.fd, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
   for (const chip of [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE]) maskPic(vm, chip);
-  const pit = new Uint8Array(kvm_pit_config.size);
-  // The speaker's port 0x61 is part of the PIT that Linux calibrates by.
-  new DataView(pit.buffer).setUint32(kvm_pit_config.at.flags, KVM_PIT_SPEAKER_DUMMY, true);
-  checkKvm(libc().ioctl_buffer(vm.fd, KVM_CREATE_PIT2, pit), "KVM_CREATE_PIT2");
 }
 
 /**
