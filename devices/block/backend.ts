@@ -1,9 +1,15 @@
 /** What a virtio-block device needs from the host: a range of bytes, read and written asynchronously. */
 import type { IovecList } from "../../src/virtio/iovec_list.ts";
 
+/** What is asked of a disk, for people. */
+export type DiskOperation = "read" | "write" | "flush" | "discard from" | "zero";
+
 /** Implemented by the device. Called from `submit` or from the loop, never from inside the other calls. */
 export interface BlockEvents {
-  /** Operation `tag` has ended: bytes moved (perhaps fewer than asked), 0 for the others, or -errno. */
+  /**
+   * Operation `tag` has ended: bytes moved (perhaps fewer than asked), 0 for the others, or -errno. After EAGAIN and
+   * EINTR, which say that nothing was done, it may be asked for again.
+   */
   completed(tag: number, result: number): void;
   /** No more `completed` in this turn: time to tell the driver. */
   batchEnd(): void;
@@ -37,6 +43,6 @@ export interface BlockBackend {
    * range, a flush) the backend starts by itself.
    */
   submit(): void;
-  /** Nothing is in flight; releases the file. */
+  /** Releases the file. What is in flight, in a machine that will not wait any longer, is the kernel's from now on. */
   close(): void;
 }

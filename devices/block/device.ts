@@ -32,14 +32,19 @@ import {
   VIRTIO_BLK_T_OUT,
   VIRTIO_BLK_T_WRITE_ZEROES,
 } from "./abi.ts";
-import type { BlockBackend, BlockEvents } from "./backend.ts";
+import type { BlockBackend, BlockEvents, DiskOperation } from "./backend.ts";
 import { MAX_RANGE_SECTORS, MAX_RANGES, type Range, readRanges } from "./ranges.ts";
 
 /** Chains of one queue, and so requests of it that can be in flight. */
 export const QUEUE_SIZE = 256;
 /** A request is a header, data and a status: with direct descriptors this much data fits the queue. */
 const SEG_MAX = QUEUE_SIZE - 2;
+const EINTR = 4;
+const EAGAIN = 11;
 const EOPNOTSUPP = 95;
+/** A host short of something for a moment is asked again: after this long, and so often that a second passes. */
+const RETRY_MS = 10;
+const MAX_RETRIES = 100;
 
 /** A backend may copy while it is asked: a millisecond or two of that, then others have their turn. */
 const BYTES_PER_TURN = 4 * 2 ** 20;
@@ -57,9 +62,14 @@ class Slot {
   /** Bytes of the whole transfer. */
   total = 0;
   durable = false;
+  /** The first one is the one under way. */
   ranges: Range[] = [];
   isDiscard = false;
+  retries = 0;
 }
+
+/** What the host has refused; `errno` 0: a transfer moved nothing at all, the file has become shorter. */
+export type DiskFailed = (operation: DiskOperation, errno: number) => void;
 
 export class BlockDevice implements VirtioDevice, BlockEvents {
   readonly type = VIRTIO_ID_BLOCK;
@@ -67,6 +77,7 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
   readonly features: bigint;
   readonly config: ConfigBytes;
   readonly #backend: BlockBackend;
+  readonly #failed: DiskFailed;
   readonly #id = new Uint8Array(VIRTIO_BLK_ID_BYTES);
   readonly #slots: Slot[] = [];
   readonly #freeTags: number[] = [];
@@ -79,10 +90,12 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
 
   /**
    * `id` is what GET_ID answers: ASCII, cut at 20 bytes (BLK-11). `queues` > 1 offers MQ: a driver with as many CPUs
-   * has a queue, and its lock, for each (BLK-01).
+   * has a queue, and its lock, for each (BLK-01). `failed` hears of everything that the driver gets an IOERR for
+   * though it asked for nothing wrong.
    */
-  constructor(backend: BlockBackend, id: string, queues = 1) {
+  constructor(backend: BlockBackend, id: string, queues = 1, failed: DiskFailed = () => {}) {
     this.#backend = backend;
+    this.#failed = failed;
     this.queueSizes = new Array<number>(queues).fill(QUEUE_SIZE);
     new TextEncoder().encodeInto(id, this.#id);
     this.features = VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_FLUSH |
@@ -210,17 +223,28 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
     this.#bytesLeft -= length;
     slot.durable = this.#writeThrough;
     (stage === "read" ? chain.writer : chain.reader).take(slot.iovecs, length);
-    this.#move(tag, slot);
+    this.#ask(tag, slot);
   }
 
-  #move(tag: number, slot: Slot): void {
-    if (slot.stage === "read") this.#backend.read(tag, slot.iovecs, slot.offset);
-    else this.#backend.write(tag, slot.iovecs, slot.offset, slot.durable);
+  /** Asks the backend for what the slot's stage says. */
+  #ask(tag: number, slot: Slot): void {
+    switch (slot.stage) {
+      case "read":
+        return this.#backend.read(tag, slot.iovecs, slot.offset);
+      case "write":
+        return this.#backend.write(tag, slot.iovecs, slot.offset, slot.durable);
+      case "ranges":
+        return this.#askForRange(tag, slot);
+      case "flush":
+      case "final-flush":
+        return this.#backend.flush(tag);
+    }
   }
 
   #flush(queue: Virtqueue, chain: DescriptorChain): void {
     if (this.#backend.readOnly) return this.#answer(queue, chain, VIRTIO_BLK_S_OK);
-    this.#backend.flush(this.#take(queue, chain, "flush"));
+    const tag = this.#take(queue, chain, "flush");
+    this.#ask(tag, this.#slot(tag));
   }
 
   #changeRanges(queue: Virtqueue, chain: DescriptorChain, feature: bigint): void {
@@ -233,11 +257,11 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
     const slot = this.#slot(tag);
     slot.ranges = ranges;
     slot.isDiscard = isDiscard;
-    this.#nextRange(tag, slot);
+    this.#askForRange(tag, slot);
   }
 
-  #nextRange(tag: number, slot: Slot): void {
-    const range = slot.ranges.shift();
+  #askForRange(tag: number, slot: Slot): void {
+    const [range] = slot.ranges;
     if (range !== undefined && slot.isDiscard) {
       this.#backend.discard(tag, range.offset, range.length);
     } else if (range !== undefined) {
@@ -260,6 +284,7 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
     slot.queue = queue;
     slot.chain = chain;
     slot.stage = stage;
+    slot.retries = 0;
     slot.iovecs.clear();
     this.#inFlight++;
     return tag;
@@ -271,11 +296,11 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
 
   completed(tag: number, result: number): void {
     const slot = this.#slot(tag);
-    if (result < 0) {
-      const unsupported = slot.stage === "ranges" && result === -EOPNOTSUPP;
-      return this.#finish(tag, slot, unsupported ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR);
+    if (result < 0) return this.#refused(tag, slot, -result);
+    if (slot.stage === "ranges") {
+      slot.ranges.shift();
+      return this.#askForRange(tag, slot);
     }
-    if (slot.stage === "ranges") return this.#nextRange(tag, slot);
     if (slot.stage === "read" || slot.stage === "write") {
       if (result < slot.iovecs.bytes) return this.#continue(tag, slot, result);
       if (slot.stage === "read") slot.chain?.writer.commit(slot.total);
@@ -285,10 +310,33 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
 
   /** A short transfer: goes on where it stopped; no progress at all means the file has shrunk. */
   #continue(tag: number, slot: Slot, moved: number): void {
-    if (moved === 0) return this.#finish(tag, slot, VIRTIO_BLK_S_IOERR);
+    if (moved === 0) return this.#fail(tag, slot, 0);
     slot.iovecs.advance(moved);
     slot.offset += moved;
-    this.#move(tag, slot);
+    this.#ask(tag, slot);
+  }
+
+  #refused(tag: number, slot: Slot, errno: number): void {
+    const { loop } = this.#context ?? {};
+    if ((errno === EAGAIN || errno === EINTR) && slot.retries < MAX_RETRIES && loop !== undefined) {
+      slot.retries++;
+      // In flight all the while, so whoever quiesces the device waits for the end of it.
+      loop.timer(RETRY_MS, {
+        ready: () => {
+          this.#ask(tag, slot);
+          this.#backend.submit();
+        },
+      });
+    } else if (slot.stage === "ranges" && errno === EOPNOTSUPP) {
+      this.#finish(tag, slot, VIRTIO_BLK_S_UNSUPP);
+    } else {
+      this.#fail(tag, slot, errno);
+    }
+  }
+
+  #fail(tag: number, slot: Slot, errno: number): void {
+    this.#failed(operationOf(slot), errno);
+    this.#finish(tag, slot, VIRTIO_BLK_S_IOERR);
   }
 
   #finish(tag: number, slot: Slot, status: number): void {
@@ -313,6 +361,11 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
     if (this.#inFlight === 0) this.#settle();
   }
 
+  /** Whether there are requests that the backend has not ended. */
+  get isBusy(): boolean {
+    return this.#inFlight > 0;
+  }
+
   quiesce(done: () => void): void {
     this.#quiesced = done;
     this.#backend.submit();
@@ -329,5 +382,18 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
     this.#context = undefined;
     this.#negotiated = 0n;
     this.config.store(CONFIG.at.wce, 1);
+  }
+}
+
+function operationOf({ stage, isDiscard }: Slot): DiskOperation {
+  switch (stage) {
+    case "read":
+    case "write":
+      return stage;
+    case "ranges":
+      return isDiscard ? "discard from" : "zero";
+    case "flush":
+    case "final-flush":
+      return "flush";
   }
 }

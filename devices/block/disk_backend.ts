@@ -5,12 +5,22 @@ import {
   FALLOC_FL_ZERO_RANGE,
 } from "../../src/abi/linux.ts";
 import type { DiskFile } from "../../src/sys/disk_file.ts";
+import { errnoName, errnoWords } from "../../src/sys/sys_error.ts";
 import { SECTOR_BYTES } from "./abi.ts";
+import type { DiskOperation } from "./backend.ts";
 
 /** fallocate modes. Either makes a range read as zeroes; a file system may have one and not the other. */
 export const PUNCH: number = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 export const ZERO: number = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
 export const EOPNOTSUPP = 95;
+
+/** In words for people; `errno` 0: the file ended before the disk did. */
+export function diskFailure(path: string, operation: DiskOperation, errno: number): string {
+  const reason = errno === 0
+    ? "the file has become shorter"
+    : `${errnoWords(errno)} (${errnoName(errno)})`;
+  return `Cannot ${operation} disk "${path}": ${reason}`;
+}
 
 /** The mode to zero a range with, and the one to try when that is not supported. */
 export function zeroingModes(

@@ -31,10 +31,14 @@ export class PcapFile {
     PACKET_HEADER_BYTES + MAX_FRAME_BYTES + 3 + PACKET_TRAILER_BYTES,
   );
   readonly #view = new DataView(this.#block.buffer);
+  readonly #path: string;
+  readonly #failed: (message: string) => void;
   #broken = false;
 
-  /** Replaces what is at `path`. Throws what opening it throws. */
-  constructor(path: string) {
+  /** Replaces what is at `path`; `failed` is told when it cannot be written. Throws what opening it throws. */
+  constructor(path: string, failed: (message: string) => void) {
+    this.#path = path;
+    this.#failed = failed;
     this.#file = Deno.openSync(path, { write: true, create: true, truncate: true });
     this.#write(words(SECTION_HEADER, 28, BYTE_ORDER_MAGIC, 1, 0xffff_ffff, 0xffff_ffff, 28));
     this.#write(words(INTERFACE_DESCRIPTION, 20, LINKTYPE_ETHERNET, 0, 20));
@@ -67,8 +71,10 @@ export class PcapFile {
     if (this.#broken) return;
     try {
       for (let done = 0; done < bytes.length;) done += this.#file.writeSync(bytes.subarray(done));
-    } catch {
+    } catch (error) {
       this.#broken = true;
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#failed(`Cannot go on with the recording "${this.#path}": ${reason}`);
     }
   }
 

@@ -29,7 +29,9 @@ export function makeNet(config: NetConfig, host: HostResources): LiveDevice {
 }
 
 function openCaptured(config: NetConfig, host: HostResources): NetBackend {
-  const file = config.capture === undefined ? undefined : new PcapFile(config.capture);
+  const file = config.capture === undefined
+    ? undefined
+    : new PcapFile(config.capture, host.backendFailed);
   try {
     const backend = openBackend(config, host);
     return file === undefined ? backend : new CaptureBackend(backend, file);
@@ -39,22 +41,31 @@ function openCaptured(config: NetConfig, host: HostResources): NetBackend {
   }
 }
 
-function openBackend({ backend, mtu }: NetConfig, { loop }: HostResources): NetBackend {
+function openBackend(
+  { backend, mtu }: NetConfig,
+  { loop, backendFailed }: HostResources,
+): NetBackend {
   switch (backend.type) {
     case "tap": {
       const { name, queues = 1 } = backend;
-      return new TapBackend({ name, queues, ...optional("mtu", mtu) }, loop);
+      return new TapBackend({ name, queues, ...optional("mtu", mtu) }, loop, backendFailed);
     }
     case "socket": {
       const { path, listen } = backend;
-      const source = listen === true ? new ListeningSource(path, loop) : programSource(path, loop);
-      return new StreamBackend(source, loop);
+      const source = listen === true
+        ? new ListeningSource(path, loop, backendFailed)
+        : programSource(path, loop);
+      return new StreamBackend(source, loop, backendFailed);
     }
     case "user":
-      return new StreamBackend(new PasstSource(backend.forwards ?? []), loop);
+      return new StreamBackend(new PasstSource(backend.forwards ?? []), loop, backendFailed);
     case "switch":
-      return new StreamBackend(threadSource(backend.switch, loop), loop);
+      return new StreamBackend(threadSource(backend.switch, loop), loop, backendFailed);
     case "stream":
-      return new StreamBackend(threadSource(backend.stream, loop, backend.token), loop);
+      return new StreamBackend(
+        threadSource(backend.stream, loop, backend.token),
+        loop,
+        backendFailed,
+      );
   }
 }

@@ -5,18 +5,17 @@
 import { EPOLLIN } from "../../src/abi/linux.ts";
 import type { EventLoop, Watch } from "../../src/loop/event_loop.ts";
 import type { OwnedFd } from "../../src/sys/fd.ts";
-import { ECONNREFUSED } from "../../src/sys/sys_error.ts";
+import { EAGAIN, errnoName, errnoWords } from "../../src/sys/sys_error.ts";
 import { writeFd } from "../../src/sys/stream.ts";
-import {
-  acceptUnix,
-  connectUnix,
-  connectWithinProcess,
-  listenUnix,
-} from "../../src/sys/unix_socket.ts";
+import { UnixListener } from "../../src/sys/unix_listener.ts";
+import { connectUnix, connectWithinProcess } from "../../src/sys/unix_socket.ts";
+import { PausableWatch } from "../../src/virtio/pausable_watch.ts";
 import type { StreamSource } from "./stream_backend.ts";
 
-/** How often a program that is not there is looked for. */
+/** How often a program that is not there is looked for; and one that hangs up at once is called again. */
 const RETRY_MS = 500;
+/** When a caller cannot be let in (no descriptor is left): look again after this long. */
+const PAUSE_MS = 100;
 
 /** Another program, which listens at `path`. */
 export function programSource(path: string, loop: EventLoop): ConnectingSource {
@@ -38,6 +37,8 @@ export class ConnectingSource implements StreamSource {
   readonly #connect: () => OwnedFd | number;
   readonly #loop: EventLoop;
   #retry: Watch | undefined;
+  /** When it last got through. */
+  #connectedAt = -Infinity;
 
   /** `connect` returns an errno while nobody is there. */
   constructor(connect: () => OwnedFd | number, loop: EventLoop) {
@@ -47,10 +48,18 @@ export class ConnectingSource implements StreamSource {
 
   seek(connected: (fd: OwnedFd) => void): void {
     this.#retry = undefined;
+    // A link that goes up and down thousands of times a second would be an interrupt for the guest each time.
+    const early = RETRY_MS - (this.#loop.now - this.#connectedAt);
+    if (early > 0) return this.#seekLater(early, connected);
     const fd = this.#connect();
-    if (typeof fd !== "number") return connected(fd);
     // Not there yet, or full: the link is down meanwhile.
-    this.#retry = this.#loop.timer(RETRY_MS, { ready: () => this.seek(connected) });
+    if (typeof fd === "number") return this.#seekLater(RETRY_MS, connected);
+    this.#connectedAt = this.#loop.now;
+    connected(fd);
+  }
+
+  #seekLater(delayMs: number, connected: (fd: OwnedFd) => void): void {
+    this.#retry = this.#loop.timer(delayMs, { ready: () => this.seek(connected) });
   }
 
   close(): void {
@@ -61,16 +70,17 @@ export class ConnectingSource implements StreamSource {
 /** Listens at `path` and serves one connection at a time; others wait. Removes the path at the end. */
 export class ListeningSource implements StreamSource {
   readonly #path: string;
-  readonly #listener: OwnedFd;
-  readonly #watch: Watch;
+  readonly #failed: (message: string) => void;
+  readonly #listener: UnixListener;
+  readonly #watch: PausableWatch;
   #connected: ((fd: OwnedFd) => void) | undefined;
 
-  /** Throws SysError when it cannot listen there. A path left behind by a dead program is taken over. */
-  constructor(path: string, loop: EventLoop) {
+  /** `failed`: told what the host refuses, in words. Throws SysError when it cannot listen there. */
+  constructor(path: string, loop: EventLoop, failed: (message: string) => void) {
     this.#path = path;
-    removeAbandoned(path);
-    this.#listener = listenUnix(path);
-    this.#watch = loop.watch(this.#listener.number, 0, { ready: () => this.#accept() });
+    this.#failed = failed;
+    this.#listener = new UnixListener(path);
+    this.#watch = new PausableWatch(this.#listener.fd, loop, { ready: () => this.#accept() });
   }
 
   seek(connected: (fd: OwnedFd) => void): void {
@@ -79,30 +89,22 @@ export class ListeningSource implements StreamSource {
   }
 
   #accept(): void {
-    const fd = acceptUnix(this.#listener.number);
-    if (fd === undefined) return;
+    const fd = this.#listener.accept();
+    if (typeof fd === "number") return this.#notAccepted(fd);
     this.#watch.update(0);
     this.#connected?.(fd);
+  }
+
+  /** Who waits goes on waiting, and keeps the socket ready. */
+  #notAccepted(errno: number): void {
+    if (errno === EAGAIN) return;
+    const reason = `${errnoWords(errno)} (${errnoName(errno)})`;
+    this.#failed(`Cannot let a connection in at "${this.#path}": ${reason}`);
+    this.#watch.pause(PAUSE_MS);
   }
 
   close(): void {
     this.#watch[Symbol.dispose]();
     this.#listener.close();
-    Deno.removeSync(this.#path);
   }
-}
-
-function isSocket(path: string): boolean {
-  try {
-    return Deno.lstatSync(path).isSocket === true;
-  } catch {
-    return false; // nothing there
-  }
-}
-
-/** Nobody answers at a socket whose program has died; one that is alive is left alone, and `bind` refuses. */
-function removeAbandoned(path: string): void {
-  const fd = isSocket(path) ? connectUnix(path) : undefined;
-  if (fd === ECONNREFUSED) Deno.removeSync(path);
-  else if (typeof fd === "object") fd.close();
 }

@@ -20,23 +20,16 @@ const HEAD_BYTES = PREFIX_BYTES - HEADER_BYTES;
 /** Read at once: many small frames, or a few of the longest. */
 const BUFFER_BYTES = 256 * 1024;
 
+const NONSENSE =
+  `The network's other end sent what is no frame (${ETH_HLEN} to ${MAX_FRAME_BYTES} bytes behind a length): it was cut off`;
+
 /** Where connections come from. All of it runs on the I/O thread. */
 export interface StreamSource {
+  /** There is one connection, and no other when it ends: what has happened then, in words. */
+  readonly endsWith?: string;
   /** Looks for a connection from now on, and calls `connected` with each new one; one at a time. */
   seek(connected: (fd: OwnedFd) => void): void;
   close(): void;
-}
-
-/** One connection that is there from the start. */
-export function connectedSource(fd: OwnedFd): StreamSource {
-  let first = true;
-  return {
-    seek: (connected) => {
-      if (first) connected(fd);
-      first = false;
-    },
-    close: () => {},
-  };
 }
 
 export class StreamBackend implements NetBackend, Watcher {
@@ -61,11 +54,14 @@ export class StreamBackend implements NetBackend, Watcher {
   #watch: Watch | undefined;
   #listening = false;
   #blocked = false;
+  readonly #failed: (message: string) => void;
   #events: NetEvents | undefined;
 
-  constructor(source: StreamSource, loop: EventLoop) {
+  /** `failed` is told, in words, of an end for good and of nonsense; the end of a connection that may come back is none. */
+  constructor(source: StreamSource, loop: EventLoop, failed: (message: string) => void) {
     this.#source = source;
     this.#loop = loop;
+    this.#failed = failed;
     source.seek((fd) => this.#connected(fd));
   }
 
@@ -97,6 +93,7 @@ export class StreamBackend implements NetBackend, Watcher {
     this.#watch = undefined;
     this.#fd?.close();
     this.#fd = undefined;
+    if (this.#source.endsWith !== undefined) this.#failed(this.#source.endsWith);
     this.#loop.defer(() => {
       this.#events?.carrierChanged(false);
       this.#unblock();
@@ -174,6 +171,7 @@ export class StreamBackend implements NetBackend, Watcher {
     const length = ((at(0) << 24) | (at(1) << 16) | (at(2) << 8) | at(3)) >>> 0;
     // Nobody's frame is longer: what follows would not be frames either.
     if (length > MAX_FRAME_BYTES || length < ETH_HLEN) {
+      this.#failed(NONSENSE);
       this.#disconnect();
       return -1;
     }

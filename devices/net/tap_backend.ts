@@ -5,7 +5,7 @@
 import { EPOLLIN, EPOLLOUT } from "../../src/abi/linux.ts";
 import type { EventLoop, Watch, Watcher } from "../../src/loop/event_loop.ts";
 import { PacketVectors } from "../../src/sys/packet_vectors.ts";
-import { EAGAIN } from "../../src/sys/sys_error.ts";
+import { EAGAIN, EBADFD } from "../../src/sys/sys_error.ts";
 import { Tap, type TapOptions } from "../../src/sys/tap.ts";
 import type { IovecList } from "../../src/virtio/iovec_list.ts";
 import { ETH_HLEN, virtio_net_hdr_v1, VLAN_TAG_BYTES } from "./abi.ts";
@@ -34,13 +34,21 @@ export class TapBackend implements NetBackend, Watcher {
   readonly #send = new PacketVectors(this.sendHeader);
   readonly #receive = new PacketVectors(this.prefix);
   readonly #queues: readonly TapQueue[];
+  readonly #name: string;
+  readonly #failed: (message: string) => void;
   #carrier = true;
   #pairsInUse: number;
   #events: NetEvents | undefined;
 
-  /** Throws SysError, with a hint. */
-  constructor(options: Omit<TapOptions, "headerBytes">, loop: EventLoop) {
+  /** `failed` is told, in words, when the interface is gone. Throws SysError, with a hint. */
+  constructor(
+    options: Omit<TapOptions, "headerBytes">,
+    loop: EventLoop,
+    failed: (message: string) => void,
+  ) {
     this.#loop = loop;
+    this.#name = options.name;
+    this.#failed = failed;
     this.#tap = new Tap({ ...options, headerBytes: virtio_net_hdr_v1.size });
     this.queuePairs = this.#pairsInUse = options.queues;
     this.longestFrame = ETH_HLEN + VLAN_TAG_BYTES + this.#tap.mtu;
@@ -66,9 +74,12 @@ export class TapBackend implements NetBackend, Watcher {
   }
 
   send(pair: number, frame: IovecList): boolean {
+    if (!this.#carrier) return true;
     this.#send.load(frame.words, frame.count);
+    const sent = this.#send.writeTo(this.#tap.fd(pair));
+    if (sent === -EBADFD) this.#lost();
     // Other errors are the packet's (EINVAL) or the interface's (EIO: it is down): lost, as on a cable.
-    if (this.#send.writeTo(this.#tap.fd(pair)) !== -EAGAIN) return true;
+    if (sent !== -EAGAIN) return true;
     const queue = this.#queue(pair);
     queue.blocked = true;
     queue.watch?.update(queue.events);
@@ -76,6 +87,7 @@ export class TapBackend implements NetBackend, Watcher {
   }
 
   receive(pair: number, into: IovecList): number {
+    if (!this.#carrier) return 0;
     this.#receive.loadForReading(into.words, into.count);
     const length = this.#receive.readFrom(this.#tap.fd(pair));
     if (length >= 0) return length;
@@ -91,7 +103,19 @@ export class TapBackend implements NetBackend, Watcher {
       queue.watch?.[Symbol.dispose]();
       queue.watch = undefined;
     }
-    this.#loop.defer(() => this.#events?.carrierChanged(false));
+    this.#failed(`Tap "${this.#name}" is gone: the link stays down`);
+    this.#loop.defer(() => {
+      this.#events?.carrierChanged(false);
+      this.#queues.forEach((_, pair) => this.#unblock(pair)); // what waited for room is lost now
+    });
+  }
+
+  #unblock(pair: number): void {
+    const queue = this.#queue(pair);
+    if (!queue.blocked) return;
+    queue.blocked = false;
+    queue.watch?.update(queue.events);
+    this.#events?.writable(pair);
   }
 
   listen(pair: number, wanted: boolean): void {
@@ -102,24 +126,21 @@ export class TapBackend implements NetBackend, Watcher {
 
   ready(events: number, pair: number): void {
     const queue = this.#queue(pair);
-    if (queue.blocked && (events & EPOLLOUT) !== 0) {
-      queue.blocked = false;
-      queue.watch?.update(queue.events);
-      this.#events?.writable(pair);
-    }
+    // Of an interface that is gone nothing but EPOLLERR is told: whatever is tried then finds out.
+    if ((events & ~EPOLLIN) !== 0) this.#unblock(pair);
     if (queue.listening && (events & ~EPOLLOUT) !== 0) this.#events?.readable(pair);
   }
 
   setOffloads(offloads: number): void {
-    if (this.#carrier) this.#tap.setOffloads(offloads);
+    if (this.#carrier && !this.#tap.setOffloads(offloads)) this.#lost();
   }
 
   setQueuePairs(count: number): void {
     for (; this.#carrier && this.#pairsInUse < count; this.#pairsInUse++) {
-      this.#tap.setAttached(this.#pairsInUse, true);
+      if (!this.#tap.setAttached(this.#pairsInUse, true)) this.#lost();
     }
     for (; this.#carrier && this.#pairsInUse > count; this.#pairsInUse--) {
-      this.#tap.setAttached(this.#pairsInUse - 1, false);
+      if (!this.#tap.setAttached(this.#pairsInUse - 1, false)) this.#lost();
     }
   }
 

@@ -26,6 +26,7 @@ export class PasstError extends Error {
 
 /** A passt of our own. Stopped by `close`. */
 export class PasstSource implements StreamSource {
+  readonly endsWith = "passt has ended: the link stays down";
   readonly #fd: OwnedFd;
   readonly #child: Child;
   #given = false;

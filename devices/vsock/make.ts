@@ -8,17 +8,17 @@ import { UdsBackend } from "./uds_backend.ts";
 /** Throws SysError when a socket cannot be listened at; none is left then. */
 export function makeVsock(
   { cid, uds }: VsockConfig,
-  { loop, ownerSocket }: HostResources,
+  { loop, ownerSocket, backendFailed: failed }: HostResources,
 ): LiveDevice {
   const backends: VsockBackend[] = [];
   const close = (): void => backends.forEach((backend) => backend.close());
   try {
     if (ownerSocket !== undefined) {
       backends.push(
-        new UdsBackend({ ...ownerSocket, ownProcessOnly: true, seqpacket: true }, loop),
+        new UdsBackend({ ...ownerSocket, ownProcessOnly: true, seqpacket: true, failed }, loop),
       );
     }
-    if (uds !== undefined) backends.push(new UdsBackend({ path: uds }, loop));
+    if (uds !== undefined) backends.push(new UdsBackend({ path: uds, failed }, loop));
   } catch (error) {
     close();
     throw error;

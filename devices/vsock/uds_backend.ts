@@ -11,17 +11,24 @@ import { EPOLLIN } from "../../src/abi/linux.ts";
 import type { EventLoop, Watch, Watcher } from "../../src/loop/event_loop.ts";
 import type { FdNumber, OwnedFd } from "../../src/sys/fd.ts";
 import { readFd } from "../../src/sys/stream.ts";
-import { EADDRINUSE, EAGAIN, ECONNREFUSED, EINTR, SysError } from "../../src/sys/sys_error.ts";
 import {
-  acceptUnix,
+  EAGAIN,
+  ECONNREFUSED,
+  EINTR,
+  ENOENT,
+  errnoName,
+  errnoWords,
+} from "../../src/sys/sys_error.ts";
+import { UnixListener } from "../../src/sys/unix_listener.ts";
+import {
   connectUnix,
-  listenUnix,
   ownProcess,
   peekSocket,
   peerProcess,
   sendBytes,
 } from "../../src/sys/unix_socket.ts";
 import { Deadlines } from "../../src/virtio/deadlines.ts";
+import { PausableWatch } from "../../src/virtio/pausable_watch.ts";
 import { VIRTIO_VSOCK_TYPE_STREAM } from "./abi.ts";
 import type { HostStream, VsockBackend, VsockHost, VsockType } from "./backend.ts";
 import { type Call, CONNECT_LINE_BYTES, parseConnect } from "./connect_line.ts";
@@ -31,6 +38,10 @@ import { SocketStream } from "./stream_backend.ts";
 const CONNECT_MS = 2000;
 /** Callers that have not said CONNECT yet: more are sent away, or they would use up our descriptors. */
 const MAX_CALLERS = 256;
+/** When a caller cannot be let in (no descriptor is left): look again after this long. */
+const PAUSE_MS = 100;
+/** Nobody listens there, or not fast enough: the guest's affair. */
+const NOBODY = [ENOENT, ECONNREFUSED, EAGAIN];
 /** Callers let in before others on this thread have their turn. */
 const ACCEPTS_PER_TURN = 16;
 
@@ -44,13 +55,15 @@ export interface UdsOptions {
   readonly seqpacket?: boolean;
   /** Written first to who listens: it proves that it is us who calls. */
   readonly token?: Uint8Array<ArrayBuffer>;
+  /** Told what the host refuses, in words. */
+  readonly failed?: (message: string) => void;
 }
 
 export class UdsBackend implements VsockBackend, Watcher {
   readonly #options: UdsOptions;
   readonly #loop: EventLoop;
-  readonly #listener: OwnedFd;
-  readonly #watch: Watch;
+  readonly #listener: UnixListener;
+  readonly #watch: PausableWatch;
   readonly #callers = new Deadlines<Caller>(CONNECT_MS, (caller) => caller.close());
   #host: VsockHost | undefined;
 
@@ -58,8 +71,8 @@ export class UdsBackend implements VsockBackend, Watcher {
   constructor(options: UdsOptions, loop: EventLoop) {
     this.#options = options;
     this.#loop = loop;
-    this.#listener = listenInPlaceOf(options.path);
-    this.#watch = loop.watch(this.#listener.number, 0, this);
+    this.#listener = new UnixListener(options.path);
+    this.#watch = new PausableWatch(this.#listener.fd, loop, this);
   }
 
   attach(host: VsockHost): void {
@@ -76,7 +89,10 @@ export class UdsBackend implements VsockBackend, Watcher {
     const isStream = type === VIRTIO_VSOCK_TYPE_STREAM;
     if (!isStream && seqpacket !== true) return undefined;
     const fd = connectUnix(isStream ? `${path}_${port}` : `${path}_seqpacket_${port}`);
-    if (typeof fd === "number") return undefined;
+    if (typeof fd === "number") {
+      if (!NOBODY.includes(fd)) this.#failed("connect the guest's calls to", fd);
+      return undefined;
+    }
     if (token !== undefined) sendBytes(fd.number, token); // fits: nothing was written to it before
     return new SocketStream(fd, this.#loop, false);
   }
@@ -84,11 +100,26 @@ export class UdsBackend implements VsockBackend, Watcher {
   /** Watcher: callers wait. */
   ready(): void {
     for (let i = 0; i < ACCEPTS_PER_TURN; i++) {
-      const fd = acceptUnix(this.#listener.number);
-      if (fd === undefined) return;
+      const fd = this.#listener.accept();
+      if (typeof fd === "number") return this.#notAccepted(fd);
       if (this.#callers.size >= MAX_CALLERS || !this.#mayCall(fd.number)) fd.close();
       else this.#callers.add(new Caller(fd, this.#loop, this.#parts), this.#loop);
     }
+  }
+
+  /** Who waits goes on waiting, and keeps the socket ready. */
+  #notAccepted(errno: number): void {
+    if (errno === EAGAIN) return;
+    this.#failed("let callers in at", errno);
+    this.#watch.pause(PAUSE_MS);
+  }
+
+  /** Ports are left out: a guest could make up thousands of messages. */
+  #failed(what: string, errno: number): void {
+    const path = this.#options.path.replace("\0", "@");
+    this.#options.failed?.(
+      `Cannot ${what} "${path}": ${errnoWords(errno)} (${errnoName(errno)})`,
+    );
   }
 
   #mayCall(fd: FdNumber): boolean {
@@ -114,7 +145,6 @@ export class UdsBackend implements VsockBackend, Watcher {
     this.#dropCallers();
     this.#watch[Symbol.dispose]();
     this.#listener.close();
-    if (!this.#options.path.startsWith("\0")) removeFile(this.#options.path);
   }
 }
 
@@ -168,32 +198,5 @@ class Caller implements Watcher {
   close(): void {
     this.#watch[Symbol.dispose]();
     this.#fd.close();
-  }
-}
-
-/**
- * Listens on `path`. A socket file there that nobody listens on any more, left behind by a monitor that was killed, is
- * replaced; two that come to the same file at once are told apart by bind, which only one of them can do.
- */
-function listenInPlaceOf(path: string): OwnedFd {
-  try {
-    return listenUnix(path);
-  } catch (error) {
-    if (!(error instanceof SysError) || error.errno !== EADDRINUSE) throw error;
-    const other = connectUnix(path);
-    if (other !== ECONNREFUSED) {
-      if (typeof other !== "number") other.close();
-      throw new SysError(error.call, error.errno, "another program, or machine, listens there");
-    }
-    removeFile(path);
-    return listenUnix(path);
-  }
-}
-
-function removeFile(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch {
-    // somebody has cleaned up already
   }
 }

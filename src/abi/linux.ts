@@ -43,6 +43,7 @@ export const MAP_ANONYMOUS = 0x20;
 export const MAP_NORESERVE = 0x4000;
 export const MAP_POPULATE = 0x8000;
 export const MADV_HUGEPAGE = 14;
+export const MADV_DONTNEED = 4;
 
 // sys/eventfd.h
 export const EFD_CLOEXEC = 0o2000000;
@@ -111,6 +112,7 @@ export const LOCK_NB = 4;
 // signal.h: the first real-time signal glibc leaves to programs (bits 32 and 33 are its own).
 export const SIGRTMIN = 34;
 export const SIG_BLOCK = 0;
+export const SIGXFSZ = 25;
 export const SIGKILL = 9;
 
 // sys/wait.h

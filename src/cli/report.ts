@@ -1,4 +1,5 @@
 /** `--report FILE.json`: how a run ended, for scripts. Written whatever happens. */
+import type { BackendFailure } from "../machine/machine_options.ts";
 import type { Problem } from "../virtio/device_kind.ts";
 import { problemJson } from "./errors.ts";
 import type { Outcome } from "./exit_status.ts";
@@ -18,11 +19,17 @@ export interface Report {
   /** The whole run. */
   readonly elapsedMs: number;
   readonly exits: { readonly mmio: number; readonly pio: number; readonly other: number } | null;
+  /** What the host refused devices while the guest ran. */
+  readonly backendFailures: readonly BackendFailure[];
   readonly errors: readonly Record<string, string>[];
 }
 
 /** What `outcome` looks like in the file. */
-export function reportOf(outcome: Outcome, elapsedMs: number): Report {
+export function reportOf(
+  outcome: Outcome,
+  elapsedMs: number,
+  backendFailures: readonly BackendFailure[],
+): Report {
   const { reason, code, signal, exit, problems } = outcome;
   return {
     reason,
@@ -33,6 +40,7 @@ export function reportOf(outcome: Outcome, elapsedMs: number): Report {
     bootMs: exit?.bootMs ?? null,
     elapsedMs: Math.round(elapsedMs * 10) / 10,
     exits: exit?.exits ?? null,
+    backendFailures,
     errors: problems.map(problemJson),
   };
 }

@@ -6,7 +6,7 @@ import type { MachineConfig } from "../machine/config.ts";
 import type { MachineExit } from "../machine/exit.ts";
 import { LocalVcpu } from "../machine/local_vcpu.ts";
 import { Machine } from "../machine/machine.ts";
-import type { MachineOptions } from "../machine/machine_options.ts";
+import type { BackendFailure, MachineOptions } from "../machine/machine_options.ts";
 import { checkConfig } from "../machine/check.ts";
 import { discoveryWarning } from "../machine/discovery.ts";
 import { kernelContents } from "../machine/kernel_knowledge.ts";
@@ -58,6 +58,8 @@ class Run {
   readonly #settings: RunSettings;
   readonly #stop = new StopRequest();
   readonly #begun = performance.now();
+  /** Of the machine's devices, in the order in which they came. */
+  readonly #failures: BackendFailure[] = [];
 
   constructor(settings: RunSettings) {
     this.#settings = settings;
@@ -88,7 +90,8 @@ class Run {
     restoreTerminal();
     printProblems(outcome.problems, this.#settings);
     if (report === undefined) return outcome.code;
-    const failed = writeReport(report, reportOf(outcome, performance.now() - this.#begun));
+    const elapsedMs = performance.now() - this.#begun;
+    const failed = writeReport(report, reportOf(outcome, elapsedMs, this.#failures));
     // One JSON object is all that goes to stderr, and a bad path has been said already.
     if (failed.length === 0) return outcome.code;
     if (outcome.problems.length === 0) printProblems(failed, this.#settings);
@@ -182,6 +185,13 @@ class Run {
     }
   }
 
+  /** The run goes on: the guest decides what it makes of it. */
+  #backendFailed(failure: BackendFailure): void {
+    this.#failures.push(failure);
+    const { quiet, json } = this.#settings;
+    if (!quiet && !json) writeError(`warning: ${failure.device}: ${failure.message}`);
+  }
+
   #stopMachine(machine: { stop(): Promise<MachineExit> }): void {
     machine.stop();
     setTimeout(() => {
@@ -208,6 +218,7 @@ class Run {
         helpRequested: () => writeError(ESCAPE_HELP),
         powerRequested,
         outputClosed: () => this.#stop.request({ kind: "output-closed" }),
+        backendFailed: (failure) => this.#backendFailed(failure),
         ...(verbose ? { log: writeError } : {}),
       },
     };

@@ -26,12 +26,18 @@ export interface IoInit<Plan> extends CommonInit {
   readonly terminal: { readonly isTty: boolean; readonly columns: number; readonly rows: number };
 }
 
+/** How many orders were posted: stored by control before it posts one. */
+export const THREAD_POSTED = 0;
+/** 1: its loop has failed, it serves nobody any more. Stored by the thread before it reports the failure of its machines. */
+export const THREAD_BROKEN = 1;
+export const THREAD_WORDS = 2;
+
 /** To an I/O worker: first what it is, then of each machine it is to serve. */
 export type IoOrder<Plan> =
   | {
     readonly type: "begin";
-    /** One word, how many of these messages were posted: stored by control before it posts one. */
-    readonly posted: SharedArrayBuffer;
+    /** THREAD_WORDS words. */
+    readonly shared: SharedArrayBuffer;
     /** Eventfd that makes it leave its loop and take messages. */
     readonly wakeFd: number;
     /** The epoll instance of its loop. Both stay control's. */
@@ -45,18 +51,23 @@ export interface IoMessage {
   readonly report: IoReport;
 }
 
-/** About one machine. After `stopped` and `failed` the thread holds nothing of it. */
+/**
+ * About one machine. After `stopped` and `failed` the thread holds nothing of it; `isBusy`: but the kernel has requests of
+ * its disks in flight, and may still write to the guest's memory.
+ */
 export type IoReport =
   | { readonly type: "ready" }
   /** A driver broke its device. */
   | { readonly type: "device-fault"; readonly device: string; readonly message: string }
+  /** The host refused a device what it needs; the machine goes on. Each message of a device once. */
+  | { readonly type: "backend-failed"; readonly device: string; readonly message: string }
   | { readonly type: "quit-requested" }
   | { readonly type: "help-requested" }
   | { readonly type: "power-requested" }
   /** Nobody reads our output any more. */
   | { readonly type: "output-closed" }
-  | { readonly type: "stopped"; readonly panic: string | undefined }
-  | { readonly type: "failed"; readonly error: PlainError };
+  | { readonly type: "stopped"; readonly panic: string | undefined; readonly isBusy: boolean }
+  | { readonly type: "failed"; readonly error: PlainError; readonly isBusy: boolean };
 
 /** To a vCPU worker. */
 export interface VcpuInit<Windows> extends CommonInit {

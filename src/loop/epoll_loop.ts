@@ -37,8 +37,9 @@ class FdWatch implements Watch {
   }
 
   [Symbol.dispose](): void {
-    this.#loop?.forget(this);
-    this.#loop = undefined;
+    const loop = this.#loop;
+    this.#loop = undefined; // first: where the instance itself is broken, whoever tidies up again is not stopped again
+    loop?.forget(this);
   }
 }
 
@@ -103,12 +104,12 @@ export class EpollLoop implements EventLoop, Disposable {
 
   /** For FdWatch only. */
   forget(watch: FdWatch): void {
+    this.#watches[watch.slot] = undefined;
+    this.#freeSlots.push(watch.slot);
     if (watch.pollable && watch.events !== 0) this.#epoll.remove(watch.fd);
     else if (!watch.pollable) {
       this.#alwaysReady = this.#alwaysReady.filter((other) => other !== watch);
     }
-    this.#watches[watch.slot] = undefined;
-    this.#freeSlots.push(watch.slot);
   }
 
   timer(delayMs: number, watcher: Watcher, token = 0): Watch {

@@ -89,6 +89,7 @@ export class OwnedLoop implements EventLoop, Disposable {
   /** Takes back everything that is registered. */
   [Symbol.dispose](): void {
     this.#isOver = true;
-    for (const watch of [...this.#watches]) watch[Symbol.dispose]();
+    using release = new DisposableStack(); // goes on behind one that throws, as all do when the loop itself is broken
+    for (const watch of this.#watches) release.use(watch);
   }
 }

@@ -1,5 +1,6 @@
 /** Opens the host ends of byte streams by their configuration. Lives on the I/O thread. */
 import type { EventLoop } from "../loop/event_loop.ts";
+import { errnoName, errnoWords } from "../sys/sys_error.ts";
 import type { ByteChannel, ByteChannelEvents } from "../virtio/byte_channel.ts";
 import type { ChannelConfig } from "../virtio/device_kind.ts";
 import { FdReader, FdWriter } from "./fd_stream.ts";
@@ -19,10 +20,14 @@ export class FdChannel implements ByteChannel {
   #events: ByteChannelEvents | undefined;
   #pending: Uint8Array = new Uint8Array();
 
-  constructor(loop: EventLoop, input: number, output: number) {
-    this.#writer = output < 0
-      ? undefined
-      : new FdWriter(output, loop, () => this.#events?.writable(), () => {});
+  /** `failed` is told in words when output cannot be written; what comes after that is lost. */
+  constructor(loop: EventLoop, input: number, output: number, failed: (message: string) => void) {
+    this.#writer = output < 0 ? undefined : new FdWriter(
+      output,
+      loop,
+      () => this.#events?.writable(),
+      (errno) => failed(outputFailure(`descriptor ${output}`, errno)),
+    );
     this.#reader = input < 0
       ? undefined
       : new FdReader(input, loop, (bytes) => this.#arrived(bytes), () => {});
@@ -64,9 +69,14 @@ export class FdChannel implements ByteChannel {
 
 /** Output appended to a file; a full or broken disk loses output rather than stall the guest. */
 export class FileChannel implements ByteChannel {
+  readonly #path: string;
+  readonly #failed: (message: string) => void;
   readonly #file: Deno.FsFile;
 
-  constructor(path: string) {
+  /** `failed` is told in words when output is lost. Throws what opening it throws. */
+  constructor(path: string, failed: (message: string) => void) {
+    this.#path = path;
+    this.#failed = failed;
     this.#file = Deno.openSync(path, { append: true, create: true });
   }
 
@@ -76,8 +86,9 @@ export class FileChannel implements ByteChannel {
     try {
       let done = 0;
       while (done < length) done += this.#file.writeSync(bytes.subarray(done, length));
-    } catch {
-      // reported nowhere: there is no console to report it on, and the guest's run goes on
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#failed(`Cannot write console file "${this.#path}": ${reason}`);
     }
     return length;
   }
@@ -98,6 +109,11 @@ export interface TerminalFace {
   readonly virtio: ByteChannel;
 }
 
+/** In words; `what` is written to. */
+export function outputFailure(what: string, errno: number): string {
+  return `Cannot write to ${what}: ${errnoWords(errno)} (${errnoName(errno)})`;
+}
+
 /** Opens channels and closes them all at the end. */
 export class Channels {
   readonly #loop: EventLoop;
@@ -110,17 +126,17 @@ export class Channels {
     this.#terminal = terminal;
   }
 
-  /** Throws what opening a file throws. */
-  open(config: ChannelConfig): ByteChannel {
+  /** `failed` is told in words what the host refuses. Throws what opening a file throws. */
+  open(config: ChannelConfig, failed: (message: string) => void): ByteChannel {
     switch (config.type) {
       case "terminal":
         return this.#terminal().virtio;
       case "null":
         return NULL_CHANNEL;
       case "fds":
-        return this.#keep(new FdChannel(this.#loop, config.input, config.output));
+        return this.#keep(new FdChannel(this.#loop, config.input, config.output, failed));
       case "file":
-        return this.#keep(new FileChannel(config.path));
+        return this.#keep(new FileChannel(config.path, failed));
     }
   }
 

@@ -17,13 +17,21 @@ export class FdWriter {
   readonly #watch: Watch;
   readonly #buffer = new Uint8Array(WRITE_BUFFER_BYTES);
   readonly #drained: () => void;
-  readonly #closed: () => void;
+  readonly #closed: (errno: number) => void;
   #length = 0;
   #wasFull = false;
   #broken = false;
 
-  /** `drained`: there is room after `write` took less than offered. `closed`: nobody reads any more. */
-  constructor(fd: number, loop: EventLoop, drained: () => void, closed: () => void) {
+  /**
+   * `drained`: there is room after `write` took less than offered. `closed`: nothing can be written any more:
+   * EPIPE, nobody reads; ENOSPC, EIO.
+   */
+  constructor(
+    fd: number,
+    loop: EventLoop,
+    drained: () => void,
+    closed: (errno: number) => void,
+  ) {
     this.#reopened = reopenForWriting(fd);
     this.#fd = this.#reopened?.number ?? fd;
     this.#drained = drained;
@@ -48,7 +56,7 @@ export class FdWriter {
     if (written < 0) {
       this.#broken = true;
       this.#length = 0;
-      this.#closed();
+      this.#closed(-written);
     } else {
       this.#buffer.copyWithin(0, written, this.#length);
       this.#length -= written;

@@ -23,6 +23,8 @@ export class IoHandle {
   /** It has been told of the machine: from then on it holds descriptors. */
   #isAttached = false;
   #answers = true;
+  /** It has said that nothing of the machine's is in use any more. */
+  #hasLetGo = false;
   #died: ((error: PlainError) => void) | undefined;
 
   /** `wake` is the eventfd its loop watches; `heard` gets what it reports. */
@@ -77,12 +79,22 @@ export class IoHandle {
     this.#answers = false;
     let panic: string | undefined;
     const stopped = inbox.nextOrDeath("stopped").then(
-      (report) => panic = report.panic,
+      (report) => {
+        panic = report.panic;
+        this.#hasLetGo = !report.isBusy;
+      },
       () => {}, // it failed instead: also an answer
     );
     this.ask(IO_STOP);
     await atMost(IO_STOP_MS, stopped.then(() => this.#answers = true));
     return panic;
+  }
+
+  /** Whether its thread, or the kernel for it, may still read and write the guest's memory. */
+  get holdsMemory(): boolean {
+    if (!this.#isAttached || this.#hasLetGo) return false;
+    const said = this.#seat?.inbox.lastWords;
+    return said?.type !== "failed" || said.isBusy;
   }
 
   /** The machine is gone. */

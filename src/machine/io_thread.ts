@@ -23,10 +23,12 @@ import type { EventLoop } from "../loop/event_loop.ts";
 import type { GuestMemory } from "../memory/guest_memory.ts";
 import { createEventfd, drainEventfd, signalEventfd } from "../sys/eventfd.ts";
 import type { FdNumber, OwnedFd } from "../sys/fd.ts";
+import { EPIPE } from "../sys/sys_error.ts";
 import type { ByteChannel } from "../virtio/byte_channel.ts";
 import type { AccessSize } from "../virtio/device.ts";
 import type { LiveDevice } from "../virtio/device_maker.ts";
-import { Channels, NULL_CHANNEL } from "./channels.ts";
+import { BackendFailures } from "./backend_failures.ts";
+import { Channels, NULL_CHANNEL, outputFailure } from "./channels.ts";
 import { viewRam } from "./guest_ram.ts";
 import type { MachinePlan, PlannedDevice } from "./plan.ts";
 import { Terminal } from "./terminal.ts";
@@ -59,6 +61,7 @@ export class IoThread implements MailboxHandler {
   readonly #loop: EventLoop & Disposable;
   readonly #ended: () => void;
   readonly #memory: GuestMemory;
+  readonly #failures: BackendFailures;
   readonly #consoles: WatchedChannel[] = [];
   readonly #channels: Channels;
   readonly #mailboxes: MailboxServer;
@@ -78,6 +81,7 @@ export class IoThread implements MailboxHandler {
   ) {
     this.#init = init;
     this.#report = report;
+    this.#failures = new BackendFailures(report);
     this.#loop = loop;
     this.#ended = ended;
     this.#block = new ControlBlock(init.block, init);
@@ -107,7 +111,10 @@ export class IoThread implements MailboxHandler {
       quitRequested: () => this.#report({ type: "quit-requested" }),
       helpRequested: () => this.#report({ type: "help-requested" }),
       powerRequested: () => this.#report({ type: "power-requested" }),
-      outputClosed: () => this.#report({ type: "output-closed" }),
+      outputClosed: (errno) => {
+        if (errno !== EPIPE) this.#failures.add("console", outputFailure("stdout", errno));
+        this.#report({ type: "output-closed" });
+      },
     });
     return this.#terminal;
   }
@@ -118,7 +125,7 @@ export class IoThread implements MailboxHandler {
       ? this.#openTerminal().serial
       : serial.type === "null"
       ? NULL_CHANNEL
-      : this.#channels.open(serial);
+      : this.#channels.open(serial, (message) => this.#failures.add("serial", message));
     const shared = {
       words: this.#block.words,
       base: this.#block.serial,
@@ -141,10 +148,12 @@ export class IoThread implements MailboxHandler {
 
   #attach(planned: PlannedDevice, index: number): void {
     const { name, base } = planned.slot;
+    const backendFailed = (message: string) => this.#failures.add(name, message);
     const live = makerOf(planned.config)(planned.config, {
       loop: this.#loop,
       ownerSocket: this.#init.ownerSocket,
-      channel: (config) => this.#watched(this.#channels.open(config)),
+      channel: (config) => this.#watched(this.#channels.open(config, backendFailed)),
+      backendFailed,
     });
     const irqFd = this.#init.irqFds[index] as FdNumber;
     const transport = new MmioTransport(live.device, {
@@ -238,9 +247,18 @@ export class IoThread implements MailboxHandler {
       if (--waiting === 0) this.#flush(this.#loop.now + FLUSH_PATIENCE_MS);
     };
     this.#serial.drain();
-    this.#loop.timer(DRAIN_PATIENCE_MS, { ready: () => this.#end() });
+    this.#loop.timer(DRAIN_PATIENCE_MS, { ready: () => this.#giveUp() });
     if (waiting === 0) return this.#flush(this.#loop.now + FLUSH_PATIENCE_MS);
     for (const { transport } of this.#attached) transport.shutDown(finished);
+  }
+
+  #giveUp(): void {
+    for (const { name, live } of this.#attached) {
+      if (live.isBusy?.() !== true) continue;
+      const seconds = DRAIN_PATIENCE_MS / 1000;
+      this.#failures.add(name, `Cannot finish its requests: no answer for ${seconds} seconds`);
+    }
+    this.#end();
   }
 
   #flush(deadline: number): void {
@@ -254,18 +272,26 @@ export class IoThread implements MailboxHandler {
     this.#loop.defer(this.#ended);
   }
 
-  /** Releases everything this thread holds for the machine. */
+  /** Whether the kernel may still write to guest memory for one of the devices. */
+  get isBusy(): boolean {
+    return this.#attached.some(({ live }) => live.isBusy?.() === true);
+  }
+
+  /** Releases everything this thread holds for the machine: also what comes behind something that throws. */
   close(): void {
-    this.#loop[Symbol.dispose](); // before what it watches is closed, and its number given to something else
-    for (const { live, kicks } of this.#attached) {
-      for (const { fd, event } of kicks) {
-        unbindIoEventfd(this.#init.vmFd as FdNumber, event);
-        fd.close();
-      }
-      live.close();
+    using release = new DisposableStack(); // last in, first out
+    release.defer(() => this.#terminal?.close());
+    release.defer(() => this.#channels.close());
+    for (const { live, kicks } of this.#attached.splice(0)) {
+      release.defer(() => live.close());
+      for (const kick of kicks) release.defer(() => this.#unbind(kick));
     }
-    this.#attached.length = 0;
-    this.#channels.close();
-    this.#terminal?.close();
+    // Before what it watches is closed, and its number given to something else.
+    release.defer(() => this.#loop[Symbol.dispose]());
+  }
+
+  #unbind({ fd, event }: Kick): void {
+    using _closed = fd;
+    unbindIoEventfd(this.#init.vmFd as FdNumber, event);
   }
 }

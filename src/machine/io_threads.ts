@@ -2,7 +2,16 @@
  * The I/O threads of this process, as the control side holds them. Each serves the devices of one machine, or of several
  * when there are more machines than processors: a thread more would cost memory and win no time. Used by `io_handle.ts`.
  */
-import type { IoInit, IoMessage, IoOrder, IoReport, PlainError } from "../ipc/messages.ts";
+import {
+  type IoInit,
+  type IoMessage,
+  type IoOrder,
+  type IoReport,
+  type PlainError,
+  THREAD_BROKEN,
+  THREAD_POSTED,
+  THREAD_WORDS,
+} from "../ipc/messages.ts";
 import { createEpollFd } from "../sys/epoll.ts";
 import { createEventfd, signalEventfd } from "../sys/eventfd.ts";
 import { keepsProcessAlive } from "./idle_workers.ts";
@@ -51,14 +60,17 @@ class IoThreadWorker {
   #seats = 0;
   /** The process may end while it is there. Deno counts: not to be said twice. */
   #isUnheeded = false;
-  /** How many messages were posted: written here, before each; read by the thread, which may be in its loop. */
-  readonly #posted = new Int32Array(new SharedArrayBuffer(4));
+  #isRetired = false;
+  /** Read and written by the thread as well, which may be in its loop. */
+  readonly #shared = new Int32Array(new SharedArrayBuffer(4 * THREAD_WORDS));
   readonly #wake = createEventfd();
   readonly #epoll = createEpollFd();
 
   constructor() {
-    this.#worker.onmessage = ({ data }: MessageEvent<IoMessage>) =>
+    this.#worker.onmessage = ({ data }: MessageEvent<IoMessage>) => {
+      if (Atomics.load(this.#shared, THREAD_BROKEN) !== 0) this.#retire();
       this.#inboxes.get(data.machine)?.receive(data.report);
+    };
     this.#worker.onerror = (event) => {
       event.preventDefault(); // or it would end this isolate, too
       this.#died({ name: "WorkerError", message: `I/O thread: ${event.message}` });
@@ -66,7 +78,7 @@ class IoThreadWorker {
     threads.push(this);
     this.#post({
       type: "begin",
-      posted: this.#posted.buffer,
+      shared: this.#shared.buffer,
       wakeFd: this.#wake.number,
       epollFd: this.#epoll.number,
     });
@@ -77,7 +89,7 @@ class IoThreadWorker {
   }
 
   #post(order: IoOrder<MachinePlan>): void {
-    Atomics.add(this.#posted, 0, 1);
+    Atomics.add(this.#shared, THREAD_POSTED, 1);
     this.#worker.postMessage(order);
     signalEventfd(this.#wake.number); // it takes messages when it leaves its loop
   }
@@ -95,6 +107,7 @@ class IoThreadWorker {
       taken = false;
       this.#inboxes.delete(machine);
       if (--this.#seats > 0) return;
+      if (this.#isRetired) return this.end();
       this.#isUnheeded = keepsProcessAlive(this.#worker, false);
       if (!this.#isUnheeded) this.end();
     };
@@ -105,7 +118,6 @@ class IoThreadWorker {
       abandon: () => {
         this.#retire();
         leave();
-        if (this.#seats === 0) this.end();
       },
     };
   }
@@ -115,10 +127,11 @@ class IoThreadWorker {
     for (const inbox of this.#inboxes.values()) inbox.die(error);
   }
 
-  /** Gets no more machines. */
+  /** Gets no more machines, and ends with the last one it has. */
   #retire(): void {
     const index = threads.indexOf(this);
     if (index >= 0) threads.splice(index, 1);
+    this.#isRetired = true;
   }
 
   end(): void {

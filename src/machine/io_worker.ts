@@ -5,14 +5,21 @@
 /// <reference lib="deno.worker" />
 import { EPOLLIN } from "../abi/linux.ts";
 import { ControlBlock, REPORTS, STOPPING } from "../ipc/control_block.ts";
-import { type IoInit, type IoOrder, type IoReport, plainError } from "../ipc/messages.ts";
+import {
+  type IoInit,
+  type IoOrder,
+  type IoReport,
+  plainError,
+  THREAD_BROKEN,
+  THREAD_POSTED,
+} from "../ipc/messages.ts";
 import { EpollLoop } from "../loop/epoll_loop.ts";
 import type { EventLoop } from "../loop/event_loop.ts";
 import { OwnedLoop } from "../loop/owned_loop.ts";
 import { Epoll } from "../sys/epoll.ts";
 import { drainEventfd } from "../sys/eventfd.ts";
 import type { FdNumber } from "../sys/fd.ts";
-import { kickThread } from "../sys/thread.ts";
+import { kickThread, refuseFileSizeSignal } from "../sys/thread.ts";
 import { IoThread } from "./io_thread.ts";
 import type { MachinePlan } from "./plan.ts";
 
@@ -28,15 +35,16 @@ self.onmessage = ({ data }: MessageEvent<IoOrder<MachinePlan>>) => {
 /** The loop, and who is served in it. */
 class Thread {
   readonly #loop: EpollLoop;
-  readonly #posted: Int32Array;
-  /** Their numbers. */
-  readonly #machines = new Set<number>();
+  readonly #shared: Int32Array;
+  /** By their numbers. */
+  readonly #machines = new Map<number, MachineHere>();
   /** Messages taken; the first one made this. */
   #taken = 1;
 
   constructor(begin: Extract<IoOrder<MachinePlan>, { type: "begin" }>) {
+    refuseFileSizeSignal();
     const wakeFd = begin.wakeFd as FdNumber;
-    this.#posted = new Int32Array(begin.posted);
+    this.#shared = new Int32Array(begin.shared);
     this.#loop = new EpollLoop(undefined, new Epoll(begin.epollFd as FdNumber));
     this.#loop.watch(wakeFd, EPOLLIN, {
       ready: () => {
@@ -48,11 +56,19 @@ class Thread {
 
   attach(number: number, init: IoInit<MachinePlan>): void {
     this.#taken++;
-    this.#machines.add(number);
-    new MachineHere(number, init, this.#loop, () => this.#left(number));
-    // A message that was posted meanwhile comes after this one has been served: not from inside the loop.
-    while (this.#machines.size > 0 && Atomics.load(this.#posted, 0) === this.#taken) {
-      this.#loop.run();
+    const machine = new MachineHere(number, init, this.#loop, () => this.#left(number));
+    this.#machines.set(number, machine);
+    try {
+      // A message that was posted meanwhile comes after this one has been served: not from inside the loop.
+      while (this.#machines.size > 0 && Atomics.load(this.#shared, THREAD_POSTED) === this.#taken) {
+        this.#loop.run();
+      }
+    } catch (error) {
+      // Not what a machine did, that is its own loop's affair: nobody here can be served any more. Each lets go of what it
+      // holds, which nobody else knows of.
+      Atomics.store(this.#shared, THREAD_BROKEN, 1);
+      for (const machine of this.#machines.values()) machine.fail(error);
+      this.#machines.clear();
     }
   }
 
@@ -73,19 +89,20 @@ class MachineHere {
   readonly #loop: OwnedLoop;
   readonly #left: () => void;
   #devices: IoThread | undefined;
+  #hasLeft = false;
 
   constructor(number: number, init: IoInit<MachinePlan>, loop: EventLoop, left: () => void) {
     this.#number = number;
     this.#init = init;
     this.#block = new ControlBlock(init.block, init);
     this.#left = left;
-    this.#loop = new OwnedLoop(loop, (error) => this.#failed(error));
+    this.#loop = new OwnedLoop(loop, (error) => this.fail(error));
     try {
       const report = (report: IoReport) => this.#report(report);
       this.#devices = new IoThread(init, report, this.#loop, () => this.#stopped());
       report({ type: "ready" });
     } catch (error) {
-      this.#failed(error);
+      this.fail(error);
     }
   }
 
@@ -97,26 +114,29 @@ class MachineHere {
   }
 
   #stopped(): void {
-    const panic = this.#devices?.panic;
+    const { panic, isBusy = false } = this.#devices ?? {};
     this.#devices?.close();
-    this.#report({ type: "stopped", panic });
-    this.#leave();
+    this.#leave({ type: "stopped", panic, isBusy });
   }
 
-  #failed(error: unknown): void {
+  /** Lets go of everything, and says why. Once: the first error counts. */
+  fail(error: unknown): void {
+    if (this.#hasLeft) return;
+    const isBusy = this.#devices?.isBusy ?? false;
     // A vCPU may be waiting for an answer, and be the one to hear the report.
     Atomics.store(this.#block.words, STOPPING, 1);
     try {
+      using _loop = this.#loop; // also when there are no devices to do it
       this.#devices?.close();
     } catch {
       // the first error is the one to report
     }
-    this.#report({ type: "failed", error: plainError(error) });
-    this.#leave();
+    this.#leave({ type: "failed", error: plainError(error), isBusy });
   }
 
-  #leave(): void {
-    this.#loop[Symbol.dispose](); // also when there was no thread to do it
+  #leave(lastWords: IoReport): void {
+    this.#hasLeft = true;
+    this.#report(lastWords);
     this.#left();
   }
 }

@@ -159,7 +159,7 @@ export class Machine implements AsyncDisposable {
     requireVcpus(plan.config.vcpus, system.maxVcpus());
     const vm = this.#resources.use(system.createVm());
     const { mapping, layout } = mapRam(plan.ram);
-    this.#resources.defer(() => mapping.unmap());
+    this.#resources.defer(() => this.#io.holdsMemory ? mapping.abandon() : mapping.unmap());
     // RAM before the interrupt controllers: the other way round it waits for KVM to be done with them, 4 to 6 ms.
     plugRam(vm, layout);
     setUpVm(vm);
@@ -242,6 +242,8 @@ export class Machine implements AsyncDisposable {
         return this.#events.outputClosed?.();
       case "device-fault":
         return this.#events.log?.(`${report.device}: driver fault: ${report.message}`);
+      case "backend-failed":
+        return this.#events.backendFailed?.({ device: report.device, message: report.message });
     }
   }
 
@@ -414,6 +416,11 @@ export class Machine implements AsyncDisposable {
 
   #end(panic: string | undefined): void {
     this.#state = "stopped";
+    if (this.#io.holdsMemory) {
+      this.#events.log?.(
+        "The guest's memory stays mapped: a request of a disk, or a thread, has not ended",
+      );
+    }
     const exit = this.#describe(panic);
     if (!this.#endsProcess) this.#release();
     this.#exited.resolve(exit);

@@ -1,6 +1,14 @@
 /** What a machine is connected to beside its configuration, what it tells, and where in its life it is. */
 import type { LocalVcpu } from "./local_vcpu.ts";
 
+/** A device's host side has failed: a disk that is full, a network that is gone. The machine goes on. */
+export interface BackendFailure {
+  /** As the plan names it: `block0`. */
+  readonly device: string;
+  /** What failed and why, for people: `Cannot write disk "a.img": no space left (ENOSPC)`. */
+  readonly message: string;
+}
+
 /** What a running machine has to say to its owner. */
 export interface MachineEvents {
   /** The user typed Ctrl-] q. */
@@ -11,6 +19,8 @@ export interface MachineEvents {
   powerRequested?(): void;
   /** Nobody reads stdout any more. */
   outputClosed?(): void;
+  /** Each failure once, and a few of each device: the guest hears of every one, as an error, a link down or a reset. */
+  backendFailed?(failure: BackendFailure): void;
   /** One line about something of note, for --verbose. */
   log?(line: string): void;
 }

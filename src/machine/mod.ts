@@ -23,6 +23,7 @@ export { checkConfig } from "./check.ts";
 export { type MachinePlan, planMachine, type PlannedDevice } from "./plan.ts";
 export { Machine } from "./machine.ts";
 export type {
+  BackendFailure,
   MachineEvents,
   MachineOptions,
   MachineStatus,

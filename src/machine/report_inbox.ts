@@ -13,6 +13,7 @@ export class ReportInbox<R extends Report> {
   readonly #waiting = new Map<string, (report: R) => void>();
   readonly #mourners: ((error: PlainError) => void)[] = [];
   #dead: PlainError | undefined;
+  #lastWords: R | undefined;
   #received = 0;
 
   /** `listener` gets every report nobody waits for. */
@@ -24,6 +25,7 @@ export class ReportInbox<R extends Report> {
   receive(report: R): void {
     this.#received++;
     if (report.type === "failed") {
+      this.#lastWords ??= report;
       return this.die(report.error ?? { name: "Error", message: "unknown failure" });
     }
     const waiter = this.#waiting.get(report.type);
@@ -47,6 +49,11 @@ export class ReportInbox<R extends Report> {
   /** Why it has crashed or given up; undefined while it lives. */
   get dead(): PlainError | undefined {
     return this.#dead;
+  }
+
+  /** What it said when it gave up; undefined while it lives, or when it died without a word. */
+  get lastWords(): R | undefined {
+    return this.#lastWords;
   }
 
   /** Calls `died` at its death, at once when it is dead. */

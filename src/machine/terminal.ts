@@ -27,7 +27,8 @@ export interface TerminalEvents {
   quitRequested(): void;
   helpRequested(): void;
   powerRequested(): void;
-  outputClosed(): void;
+  /** Nothing can be written to stdout any more: EPIPE, nobody reads it; or its file takes no more. */
+  outputClosed(errno: number): void;
 }
 
 /** What is known before the guest runs. */
@@ -95,7 +96,7 @@ export class Terminal {
       STDOUT,
       loop,
       () => this.#tell((channel) => channel.writable()),
-      () => events.outputClosed(),
+      (errno) => events.outputClosed(errno),
     );
     this.#reader = new FdReader(STDIN, loop, (bytes) => this.#arrived(bytes), () => this.#ended());
   }

@@ -73,9 +73,11 @@ export class WorkerVcpu implements VcpuHandle {
   }
 
   async leave(): Promise<void> {
-    const answer = this.#inbox.nextOrDeath("left");
+    // One that has failed, and could say so, still lets go of what it holds; one that is gone has nothing to say.
+    const canAnswer = this.#inbox.lastWords !== undefined;
+    const answer = canAnswer ? this.#inbox.next("left") : this.#inbox.nextOrDeath("left");
     this.#worker.postMessage({ type: "leave" });
-    await answer.then(() => this.#hasLeft = true, () => {}); // the dead have nothing to say
+    await answer.then(() => this.#hasLeft = true, () => {});
   }
 
   terminate(): void {

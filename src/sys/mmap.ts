@@ -1,5 +1,6 @@
 /** Memory mappings with one owner each: guest RAM, kvm_run pages, io_uring rings. */
 import {
+  MADV_DONTNEED,
   MADV_HUGEPAGE,
   MAP_ANONYMOUS,
   MAP_NORESERVE,
@@ -91,6 +92,16 @@ export class Mapping implements Disposable {
     this.#open = false;
     live--;
     unmap(this.address, this.size);
+  }
+
+  /**
+   * Instead of `unmap` when the kernel may still write there, for a request that hangs: gives the pages back and keeps the
+   * addresses for ever, so that nothing else can come to lie where a late write goes.
+   */
+  abandon(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    libc().madvise(BigInt(this.address), BigInt(this.size), MADV_DONTNEED);
   }
 
   [Symbol.dispose](): void {

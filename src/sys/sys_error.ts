@@ -43,11 +43,14 @@ export const EINTR = 4;
 export const EIO = 5;
 export const EBADF = 9;
 export const EINVAL = 22;
+/** A descriptor of an interface that was deleted (tun.c). */
+export const EBADFD = 77;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
 export const EACCES = 13;
 export const EBUSY = 16;
 export const EEXIST = 17;
+export const EPIPE = 32;
 export const ENOSYS = 38;
 export const EOPNOTSUPP = 95;
 export const EADDRINUSE = 98;

@@ -31,12 +31,13 @@ import {
 } from "../abi/linux.ts";
 import { type FdNumber, openFile, OwnedFd } from "./fd.ts";
 import { errno, libc } from "./libc.ts";
-import { check, EACCES, EBUSY, EINVAL, ENOENT, EPERM, SysError } from "./sys_error.ts";
+import { check, EACCES, EBADFD, EBUSY, EINVAL, ENOENT, EPERM, SysError } from "./sys_error.ts";
 
 const TUN = "/dev/net/tun";
 const ALL_OFFLOADS = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_USO4 | TUN_F_USO6;
+const BOTH_USO = TUN_F_USO4 | TUN_F_USO6;
 /** Linux before 6.2 knows no USO; some before 2.6.27 no offloads at all. */
-const OFFLOAD_SETS = [ALL_OFFLOADS, ALL_OFFLOADS & ~(TUN_F_USO4 | TUN_F_USO6), 0];
+const OFFLOAD_SETS = [ALL_OFFLOADS, ALL_OFFLOADS & ~BOTH_USO, 0];
 
 /** How to open one. */
 export interface TapOptions {
@@ -104,15 +105,21 @@ export class Tap implements Disposable {
     return (this.#fds[queue] as OwnedFd).number;
   }
 
-  /** What the host's stack may leave undone in packets that we read. */
-  setOffloads(offloads: number): void {
-    check(libc().ioctl(this.fd(0), TUNSETOFFLOAD, offloads), "TUNSETOFFLOAD");
+  /**
+   * What the host's stack may leave undone in packets that we read: these, or fewer where it cannot tell them apart. False:
+   * the interface is gone.
+   */
+  setOffloads(offloads: number): boolean {
+    // Both or none (tun.c set_offload); what a guest takes is its own choice.
+    const possible = (offloads & BOTH_USO) === BOTH_USO ? offloads : offloads & ~BOTH_USO;
+    return isThere(libc().ioctl(this.fd(0), TUNSETOFFLOAD, possible), "TUNSETOFFLOAD", EBADFD);
   }
 
-  /** Whether a queue of a multi-queue interface takes part; all do at the start. */
-  setAttached(queue: number, attached: boolean): void {
+  /** Whether a queue of a multi-queue interface takes part; all do at the start. False: the interface is gone. */
+  setAttached(queue: number, attached: boolean): boolean {
     const flags = attached ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE;
-    check(libc().ioctl_buffer(this.fd(queue), TUNSETQUEUE, request("", flags)), "TUNSETQUEUE");
+    const result = libc().ioctl_buffer(this.fd(queue), TUNSETQUEUE, request("", flags));
+    return isThere(result, "TUNSETQUEUE", EINVAL);
   }
 
   close(): void {
@@ -122,6 +129,14 @@ export class Tap implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** Whether `call` found its interface, which may be deleted at any time: then it fails with `gone`. Throws SysError. */
+function isThere(result: number, call: string, gone: number): boolean {
+  if (result !== -1) return true;
+  const number = errno();
+  if (number === gone || number === EBADFD) return false;
+  throw new SysError(call, number);
 }
 
 function openTun(): OwnedFd {

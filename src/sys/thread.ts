@@ -1,8 +1,8 @@
 /**
- * The kick signal (design.md 5, "Kick recipe"): a vCPU thread blocks it everywhere but inside KVM_RUN, so
+ * Signals of single threads. The kick signal (design.md 5, "Kick recipe"): a vCPU thread blocks it everywhere but inside KVM_RUN, so
  * a `tgkill` from any thread makes KVM_RUN return EINTR and does nothing else.
  */
-import { SIG_BLOCK, SIGRTMIN } from "../abi/linux.ts";
+import { SIG_BLOCK, SIGRTMIN, SIGXFSZ } from "../abi/linux.ts";
 import { libc } from "./libc.ts";
 import { check, SysError } from "./sys_error.ts";
 
@@ -10,9 +10,14 @@ import { check, SysError } from "./sys_error.ts";
 export const KICK_SIGNAL = SIGRTMIN;
 
 // sigset_t: 1024 bits in glibc, of which the kernel reads the first 64; signal n is bit n - 1.
-const kickSet = new Uint8Array(128);
-kickSet[(KICK_SIGNAL - 1) >> 3] = 1 << ((KICK_SIGNAL - 1) & 7);
+const kickSet = signalSet(KICK_SIGNAL);
 const NO_WAIT = new Uint8Array(16);
+
+function signalSet(signal: number): Uint8Array<ArrayBuffer> {
+  const set = new Uint8Array(128);
+  set[(signal - 1) >> 3] = 1 << ((signal - 1) & 7);
+  return set;
+}
 
 declare const targetBrand: unique symbol;
 /** The id of a thread that blocks the kick signal: to any other, a kick would be the end of the process. */
@@ -23,9 +28,21 @@ export type KickTarget = number & { readonly [targetBrand]: true };
  * a thread that is not ready for it.
  */
 export function kickTarget(): KickTarget {
-  const error = libc().pthread_sigmask(SIG_BLOCK, kickSet, null);
-  if (error !== 0) throw new SysError("pthread_sigmask", error);
+  block(kickSet);
   return libc().gettid() as KickTarget;
+}
+
+/**
+ * From now on a write of the calling thread behind the limit on the size of files (`ulimit -f`) fails with EFBIG. It would
+ * end the process: a guest that writes to the end of its disk could.
+ */
+export function refuseFileSizeSignal(): void {
+  block(signalSet(SIGXFSZ));
+}
+
+function block(set: Uint8Array<ArrayBuffer>): void {
+  const error = libc().pthread_sigmask(SIG_BLOCK, set, null);
+  if (error !== 0) throw new SysError("pthread_sigmask", error);
 }
 
 /** Takes the kick signals pending in the calling thread, so that the next KVM_RUN does not return at once. */

@@ -65,10 +65,10 @@ export function listenUnix(path: string): OwnedFd {
   }
 }
 
-/** The next caller; undefined when there is none, or no descriptor for it. */
-export function acceptUnix(listener: FdNumber): OwnedFd | undefined {
+/** The next caller, or an errno: EAGAIN when there is none, EMFILE when there is no descriptor for it. */
+export function acceptUnix(listener: FdNumber): OwnedFd | number {
   const fd = libc().accept4(listener, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  return fd === -1 ? undefined : new OwnedFd(fd);
+  return fd === -1 ? errno() : new OwnedFd(fd);
 }
 
 /** A connection to who listens on `path`, or an errno: ENOENT, ECONNREFUSED, EAGAIN (too many wait there already). */
@@ -108,7 +108,8 @@ export function listenWithinProcess(name: string): OwnedFd {
  */
 export function acceptWithinProcess(listener: FdNumber): OwnedFd | undefined {
   const fd = acceptUnix(listener);
-  if (fd === undefined || peerProcess(fd.number) === ownProcess()) return fd;
+  if (typeof fd === "number") return undefined;
+  if (peerProcess(fd.number) === ownProcess()) return fd;
   fd.close();
   return undefined;
 }

@@ -12,6 +12,11 @@ export interface HostResources {
   readonly loop: EventLoop;
   /** Opens the host end of a byte stream. */
   channel(config: ChannelConfig): ByteChannel;
+  /**
+   * The machine's owner is told, once for each `message`, that the host refused this device something: what the guest
+   * sees of it is the device's affair. Sentence case, no full stop.
+   */
+  backendFailed(message: string): void;
   /** Where the machine's owner, in this process, meets the guest's sockets. */
   readonly ownerSocket?: OwnerSocket;
 }
@@ -27,8 +32,10 @@ export interface OwnerSocket {
 /** A device that is alive, and how to let go of what it holds. */
 export interface LiveDevice {
   readonly device: VirtioDevice;
-  /** Called once, when nothing is in flight any more. */
+  /** Called once, when nothing is in flight any more, or will not end in time. */
   close(): void;
+  /** Whether the kernel may still read or write guest memory for it; for devices that leave that to the kernel. */
+  isBusy?(): boolean;
   /** The user's window has changed; for devices that show one. */
   resize?(columns: number, rows: number): void;
   /** The cable is plugged in or pulled out; for network cards. */

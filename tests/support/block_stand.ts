@@ -35,12 +35,19 @@ export class BlockStand {
   readonly loop = new ManualLoop();
   readonly line = new InterruptSink();
   readonly faults: Error[] = [];
+  /** What the device said of its disk: operation and errno. */
+  readonly failures: string[] = [];
   readonly disk: FakeDisk;
   readonly driver: MockDriver;
 
   constructor(kind: TransportKind, setup: BlockStandSetup = {}) {
     this.disk = new FakeDisk(this.ram, setup);
-    const device = new BlockDevice(this.disk, setup.id ?? "serial", setup.queues);
+    const device = new BlockDevice(
+      this.disk,
+      setup.id ?? "serial",
+      setup.queues,
+      (operation, errno) => this.failures.push(`${operation} ${errno}`),
+    );
     this.driver = new MockDriver(kind.attach(device, this), this.ram, this.loop);
     this.bringUp({ features: this.driver.offered() & ~(setup.without ?? 0n) });
   }

@@ -40,8 +40,11 @@ export class FakeDisk implements BlockBackend {
   holding = false;
   /** Most bytes one read or write moves: short transfers. */
   maxTransfer = Infinity;
-  /** Operations whose name starts with this fail with EIO. */
+  /** Operations whose name starts with this fail with `errno`. */
   failing = "";
+  errno = EIO;
+  /** Asked for each operation that is about to end: -errno instead, or the most bytes it moves. */
+  trouble: ((name: string) => number) | undefined;
   closed = false;
   readonly #ram: GuestRam;
   #events: BlockEvents | undefined;
@@ -127,7 +130,12 @@ export class FakeDisk implements BlockBackend {
 
   /** Completes the operation that was started last, before those that came earlier. */
   releaseLast(): void {
-    this.#finish(this.#started.pop());
+    this.releaseAt(this.inFlight - 1);
+  }
+
+  /** Completes one operation of those in flight, in the order they were started. */
+  releaseAt(index: number): void {
+    this.#finish(this.#started.splice(index, 1)[0]);
     this.#started.push(...this.#asked.splice(0));
     this.#events?.batchEnd();
   }
@@ -147,7 +155,12 @@ export class FakeDisk implements BlockBackend {
     if (operation === undefined) fail("Nothing is in flight");
     this.log.push(operation.name);
     const fails = this.failing !== "" && operation.name.startsWith(this.failing);
-    this.#events?.completed(operation.tag, fails ? -EIO : operation.run());
+    const verdict = fails ? -this.errno : this.trouble?.(operation.name) ?? Infinity;
+    const usual = this.maxTransfer;
+    this.maxTransfer = Math.min(usual, Math.max(0, verdict));
+    const result = verdict < 0 ? verdict : operation.run();
+    this.maxTransfer = usual;
+    this.#events?.completed(operation.tag, result);
   }
 
   #move(iovecs: IovecList, each: (guest: Uint8Array, at: number) => void): number {

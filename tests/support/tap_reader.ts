@@ -25,7 +25,7 @@ async function nextLength(backend: TapBackend, into: IovecList): Promise<number>
 
 async function main([name = "", address = "", ...numbers]: string[]): Promise<void> {
   const [room = 0, ...lengths] = numbers.map(Number);
-  const backend = new TapBackend({ name, queues: 1 }, new ManualLoop());
+  const backend = new TapBackend({ name, queues: 1 }, new ManualLoop(), () => {});
   const buffer = new Uint8Array(room);
   const into = new IovecList();
   into.add(addressOf(buffer), room);

@@ -5,6 +5,7 @@ import { reportOf } from "../../src/cli/report.ts";
 import type { StopCause } from "../../src/cli/stop_request.ts";
 import type { ExitReason, MachineExit } from "../../src/machine/exit.ts";
 
+const FAILURES = [{ device: "block0", message: "Cannot write" }];
 const EXITS = { mmio: 1, pio: 2, other: 3 };
 
 function ended(reason: ExitReason, more: Partial<MachineExit> = {}): MachineExit {
@@ -80,7 +81,7 @@ Deno.test("a time limit says so", () => {
 
 Deno.test("the report has every field, whatever happened", () => {
   const exit = ended("exit-register", { status: 3, bootMs: 1.5 });
-  assertEquals(reportOf(machineOutcome(exit, undefined, true), 12.345), {
+  assertEquals(reportOf(machineOutcome(exit, undefined, true), 12.345, FAILURES), {
     reason: "exit-register",
     code: 3,
     signal: null,
@@ -89,13 +90,14 @@ Deno.test("the report has every field, whatever happened", () => {
     bootMs: 1.5,
     elapsedMs: 12.3,
     exits: EXITS,
+    backendFailures: FAILURES,
     errors: [],
   });
   const cause: StopCause = { kind: "signal", signal: "SIGTERM" };
-  const stopped = reportOf(machineOutcome(ended("stopped"), cause, false), 1);
+  const stopped = reportOf(machineOutcome(ended("stopped"), cause, false), 1, []);
   assertEquals([stopped.reason, stopped.code, stopped.signal], ["signal", 143, "SIGTERM"]);
   const problems = [{ field: "--mem", code: "MEM_INVALID", message: "Cannot read", hint: "x" }];
-  const failed = reportOf({ reason: "error", code: 125, problems }, 1);
+  const failed = reportOf({ reason: "error", code: 125, problems }, 1, []);
   assertEquals(failed.errors, [
     { code: "MEM_INVALID", message: "cannot read", hint: "x", field: "--mem" },
   ]);
