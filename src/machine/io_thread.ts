@@ -27,6 +27,7 @@ import type { ByteChannel } from "../virtio/byte_channel.ts";
 import type { AccessSize } from "../virtio/device.ts";
 import type { LiveDevice } from "../virtio/device_maker.ts";
 import { Channels, NULL_CHANNEL } from "./channels.ts";
+import { FaultReports } from "./fault_reports.ts";
 import { viewRam } from "./guest_ram.ts";
 import type { MachinePlan, PlannedDevice } from "./plan.ts";
 import { Terminal } from "./terminal.ts";
@@ -149,6 +150,10 @@ export class IoThread implements MailboxHandler {
       channel: (config) => this.#watched(this.#channels.open(config)),
     });
     const irqFd = this.#init.irqFds[index] as FdNumber;
+    const faults = new FaultReports(
+      this.#loop,
+      (message) => this.#report({ type: "device-fault", device: name, message }),
+    );
     const transport = new MmioTransport(live.device, {
       memory: this.#memory,
       loop: this.#loop,
@@ -156,8 +161,7 @@ export class IoThread implements MailboxHandler {
         raise: () => signalEventfd(irqFd),
       }),
       mirror: this.#block.mirror(index),
-      faulted: (reason) =>
-        this.#report({ type: "device-fault", device: name, message: reason.message }),
+      faulted: (reason) => faults.fault(reason),
     });
     const kicks: Kick[] = [];
     this.#attached.push({ name, live, transport, kicks }); // before more can fail: `close` sees it
