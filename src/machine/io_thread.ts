@@ -29,6 +29,7 @@ import type { AccessSize } from "../virtio/device.ts";
 import type { LiveDevice } from "../virtio/device_maker.ts";
 import { BackendFailures } from "./backend_failures.ts";
 import { Channels, NULL_CHANNEL, outputFailure } from "./channels.ts";
+import { FaultReports } from "./fault_reports.ts";
 import { viewRam } from "./guest_ram.ts";
 import type { MachinePlan, PlannedDevice } from "./plan.ts";
 import { Terminal } from "./terminal.ts";
@@ -156,6 +157,10 @@ export class IoThread implements MailboxHandler {
       backendFailed,
     });
     const irqFd = this.#init.irqFds[index] as FdNumber;
+    const faults = new FaultReports(
+      this.#loop,
+      (message) => this.#report({ type: "device-fault", device: name, message }),
+    );
     const transport = new MmioTransport(live.device, {
       memory: this.#memory,
       loop: this.#loop,
@@ -163,8 +168,7 @@ export class IoThread implements MailboxHandler {
         raise: () => signalEventfd(irqFd),
       }),
       mirror: this.#block.mirror(index),
-      faulted: (reason) =>
-        this.#report({ type: "device-fault", device: name, message: reason.message }),
+      faulted: (reason) => faults.fault(reason),
     });
     const kicks: Kick[] = [];
     this.#attached.push({ name, live, transport, kicks }); // before more can fail: `close` sees it

@@ -6,6 +6,7 @@ import { makeCase } from "../fuzz/generator.ts";
 import { Random } from "../fuzz/random.ts";
 import { shrink } from "../fuzz/shrink.ts";
 import type { FuzzCase, Step } from "../fuzz/steps.ts";
+import { makeVolley } from "../fuzz/volley.ts";
 import { EchoDevice } from "../support/echo_device.ts";
 import type { GuestRam } from "../support/guest_ram.ts";
 import type { DeviceRow } from "../support/test_stand.ts";
@@ -37,6 +38,22 @@ Deno.test("fuzz: the same seed gives the same cases", () => {
   const cases = () => Array.from({ length: 3 }, () => makeCase(new Random(42), "echo", 50));
   assertEquals(cases(), cases());
   assert(JSON.stringify(makeCase(new Random(43), "echo", 50)) !== JSON.stringify(cases()[0]));
+});
+
+Deno.test("fuzz: the same seed fires the same volley from inside a VM", () => {
+  const volley = (seed: number) =>
+    makeVolley({
+      seed,
+      processors: 2,
+      devices: [{ index: 0, row: "block" }, { index: 1, row: "vsock" }],
+      scenes: 6,
+      steps: 50,
+      lowEnd: 0xc000_0000,
+      highEnd: 0x1_0400_0000,
+    });
+  const [one, again, other] = [volley(1), volley(1), volley(2)];
+  assert(one.every((byte, i) => byte === again[i]) && one.length === again.length);
+  assert(one.length !== other.length || one.some((byte, i) => byte !== other[i]));
 });
 
 Deno.test("fuzz: a failing case is made as small as it goes", () => {

@@ -2,7 +2,9 @@
  * `deno task fuzz`: drivers that nearly do it right, against every device, for as long as asked. What it finds is made
  * small and printed as a case for `corpus.ts`.
  *
- *     deno run -A tests/fuzz/main.ts [--minutes N] [--seed N] [--device NAME] [--steps N]
+ *     deno run -A tests/fuzz/main.ts [--minutes N] [--seed N] [--device NAME] [--steps N] [--inside]
+ *
+ * `--inside`: from inside a VM, by two processors at once, at all devices of a machine (needs /dev/kvm).
  *
  * A seed gives the same cases again, in the same order. Exit status 1 when something was found.
  */
@@ -10,6 +12,8 @@ import { parseArgs } from "../../src/std/parse_args.ts";
 import { DEVICES } from "../conformance/devices.ts";
 import { runCase } from "./fuzz_run.ts";
 import { makeCase } from "./generator.ts";
+import { FIRE_ROWS } from "./hostile_machine.ts";
+import { fuzzInside } from "./inside.ts";
 import { Random } from "./random.ts";
 import { shrink } from "./shrink.ts";
 
@@ -24,6 +28,7 @@ interface Options {
   readonly seed: number;
   readonly device: string | undefined;
   readonly steps: number;
+  readonly inside: boolean;
 }
 
 /** The options, or what is wrong with them. */
@@ -32,7 +37,7 @@ function parseOptions(args: readonly string[]): Options | string {
   const words = args[0] === "--" ? args.slice(1) : [...args];
   const parsed = parseArgs(words, {
     string: ["minutes", "seed", "device", "steps"],
-    boolean: [],
+    boolean: ["inside"],
     collect: [],
     unknown: (word) => {
       unknown ??= word;
@@ -49,20 +54,25 @@ function parseOptions(args: readonly string[]): Options | string {
     return `--steps takes a whole number above 0, not "${parsed.steps}"`;
   }
   const device = typeof parsed.device === "string" ? parsed.device : undefined;
-  const names = DEVICES.map(({ name }) => name);
+  const inside = parsed.inside === true;
+  const names = inside ? FIRE_ROWS : DEVICES.map(({ name }) => name);
   if (device !== undefined && !names.includes(device)) {
     return `--device takes one of "${names.join('", "')}", not "${device}"`;
   }
-  return { minutes, seed, device, steps };
+  return { minutes, seed, device, steps, inside };
 }
 
-function main(): number {
+async function main(): Promise<number> {
   const options = parseOptions(Deno.args);
   if (typeof options === "string") {
     console.error(`error: ${options}`);
     return USAGE_STATUS;
   }
   const { minutes, seed, device, steps } = options;
+  if (options.inside) {
+    console.log(`seed ${seed}, ${device ?? "all devices"}, ${minutes} min, from inside a VM`);
+    return await fuzzInside(options);
+  }
   const names = device === undefined ? DEVICES.map(({ name }) => name) : [device];
   console.log(`seed ${seed}, ${names.length} devices, ${minutes} min`);
   const random = new Random(seed);
@@ -91,4 +101,4 @@ function main(): number {
   return seen.size === 0 ? 0 : 1;
 }
 
-if (import.meta.main) Deno.exit(main());
+if (import.meta.main) Deno.exit(await main());

@@ -16,6 +16,9 @@ struct memory_map {
   struct memory_range range[MEMORY_RANGES];
 };
 
+/* The first module (the initrd); its size is 0 when there is none. */
+const struct memory_range *boot_module(void);
+
 /* tests.c: the guest's main program, in ring 3; never returns. */
 void guest_main(const char *cmdline, const struct memory_map *map) __attribute__((noreturn));
 

@@ -39,6 +39,20 @@ static inline void mmio_write32(uintptr_t address, uint32_t value) {
   asm volatile("movl %0, (%1)" : : "r"(value), "r"(address) : "memory");
 }
 
+static inline void mmio_write16(uintptr_t address, uint16_t value) {
+  asm volatile("movw %0, (%1)" : : "r"(value), "r"(address) : "memory");
+}
+
+static inline uint64_t mmio_read64(uintptr_t address) {
+  uint64_t value;
+  asm volatile("movq (%1), %0" : "=r"(value) : "r"(address) : "memory");
+  return value;
+}
+
+static inline void mmio_write64(uintptr_t address, uint64_t value) {
+  asm volatile("movq %0, (%1)" : : "r"(value), "r"(address) : "memory");
+}
+
 static inline void mmio_write8(uintptr_t address, uint8_t value) {
   asm volatile("movb %0, (%1)" : : "q"(value), "r"(address) : "memory");
 }

@@ -56,6 +56,8 @@ static const struct {
   { "smp-stopped", test_smp_stopped },
   { "smp-work", test_smp_work },
   { "smp-end", test_smp_end },
+  { "fire", test_fire },
+  { "steady", test_steady },
 };
 
 void print_result(uint64_t ops, uint64_t bytes, uint64_t cycles) {

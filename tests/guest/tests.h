@@ -50,6 +50,9 @@ uint8_t test_smp_stopped(void);
 uint8_t test_smp_work(void);
 uint8_t test_smp_end(void);
 
+uint8_t test_fire(void);
+uint8_t test_steady(void);
+
 /* Prints {"ops":…,"bytes":…,"cycles":…} */
 void print_result(uint64_t ops, uint64_t bytes, uint64_t cycles);
 

@@ -131,6 +131,18 @@ export class GuestRam {
     return undefined;
   }
 
+  /** Every stretch of RAM that the device may not change, as the driver left it. */
+  *guarded(): Generator<{ readonly at: number; readonly bytes: Uint8Array }> {
+    for (const { region, shadow, allowed } of this.#arenas) {
+      for (let from = allowed.indexOf(0); from >= 0;) {
+        const next = allowed.indexOf(1, from);
+        const to = next < 0 ? region.size : next;
+        yield { at: region.base + from, bytes: shadow.subarray(from, to) };
+        from = allowed.indexOf(0, to);
+      }
+    }
+  }
+
   /** The bytes behind an iovec entry, as the kernel would find them. */
   hostBytes(address: number, length: number): Uint8Array {
     for (const { region } of this.#arenas) {
