@@ -103,12 +103,6 @@ export const DECISIONS: readonly Decision[] = [
     why: "DATA_VALID only comes from the host's kernel, in the header of a tap",
   },
   {
-    ids: ["NETC-19"],
-    verdict: "open",
-    why:
-      "the host's tap steers a flow to the queue it last came from; a guest with several queues has not shown it",
-  },
-  {
     ids: ["VQ-SPLIT-21"],
     verdict: "open",
     why:
