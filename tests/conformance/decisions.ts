@@ -102,12 +102,6 @@ export const DECISIONS: readonly Decision[] = [
     verdict: "by construction",
     why: "DATA_VALID only comes from the host's kernel, in the header of a tap",
   },
-  {
-    ids: ["VQ-SPLIT-21"],
-    verdict: "open",
-    why:
-      "every index goes through Atomics, and Linux guests with several vCPUs run on it; no test counts lost wake-ups",
-  },
 ];
 
 function absent(ids: readonly string[], why: string): Decision {
