@@ -264,6 +264,7 @@ export class ReceiveQueue implements Watcher {
 
 /** Removes the first `count` entries; in place, as this is done for every packet. */
 function drop(list: unknown[], count: number): void {
-  if (count === 1) list.shift();
+  if (count === list.length) { for (let i = 0; i < count; i++) list.pop(); }
+  else if (count === 1) list.shift();
   else list.splice(0, count);
 }

@@ -5,7 +5,7 @@
 import { O_RDWR } from "../../src/abi/linux.ts";
 import { Child, CHILD_SOCKET } from "../../src/sys/child.ts";
 import { openFile, type OwnedFd } from "../../src/sys/fd.ts";
-import { unixPair } from "../../src/sys/unix_socket.ts";
+import { childPair } from "../../src/sys/unix_socket.ts";
 import type { PortForward } from "./connection.ts";
 import type { StreamSource } from "./stream_backend.ts";
 
@@ -33,7 +33,7 @@ export class PasstSource implements StreamSource {
 
   /** Throws SysError when there is no passt, PasstError with its own words when it cannot work here. */
   constructor(forwards: readonly PortForward[]) {
-    const [ours, theirs] = unixPair();
+    const [ours, theirs] = childPair();
     this.#fd = ours;
     const path = Deno.makeTempFileSync({ prefix: "dinovisor-passt-" });
     using log = openFile(path, O_RDWR);

@@ -23,8 +23,9 @@ const PACKAGES = [
   // The tiny guest is compiled by the tests, unless the cache brings it.
   ...["gcc", "libc6-dev", "binutils"],
   ...["device-tree-compiler", "acpica-tools", "cpio", "xz-utils", "zstd", "e2fsprogs"],
-  // For the shell, and for the loopback interface.
+  // For the shell, for the loopback interface, and for networks of tests.
   ...["iproute2", "procps", "strace"],
+  ...["passt", "socat"],
 ];
 /** Never looked at in the lab; and the hook that builds an initrd, which takes time and is not booted. */
 const LEFT_OUT = [

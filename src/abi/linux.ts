@@ -150,6 +150,9 @@ export const itimerspec = struct("struct itimerspec", {
 
 export const timespec = struct("struct timespec", { tv_sec: u64, tv_nsec: u64 });
 
+// sys/ioctl.h
+export const FIONBIO = 0x5421;
+
 // net/if.h and bits/ioctls.h. `ifr_flags` is the first name of a union of 24 bytes; `ifr_mtu` is in it, too.
 export const IFNAMSIZ = 16;
 export const ifreq = struct("struct ifreq", { ifr_name: array(u8, 16), ifr_flags: array(u64, 3) });

@@ -76,7 +76,7 @@ export function requireVsock(
   return host;
 }
 
-/** Bytes (SOCK_STREAM) or messages (SOCK_SEQPACKET). */
+/** Bytes (SOCK_STREAM) or messages (SOCK_SEQPACKET, which Linux guests have since 5.14). */
 export type VsockSocketType = "stream" | "seqpacket";
 
 /** Which port. */

@@ -4,6 +4,7 @@
  */
 import {
   AF_UNIX,
+  FIONBIO,
   MSG_NOSIGNAL,
   MSG_PEEK,
   msghdr,
@@ -41,13 +42,19 @@ function newSocket(): OwnedFd {
   return new OwnedFd(check(libc().socket(AF_UNIX, type, 0), "socket"));
 }
 
-/** Two connected ends. Throws SysError. */
-export function unixPair(): [OwnedFd, OwnedFd] {
+/**
+ * Two connected ends: ours, and one for a child. The child's blocks, as programs expect: passt finishes with a plain send
+ * what a full socket has taken only a part of, and what follows is no frame when that fails. Throws SysError.
+ */
+export function childPair(): [ours: OwnedFd, theirs: OwnedFd] {
   const fds = new Uint8Array(8);
-  const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-  check(libc().socketpair(AF_UNIX, type, 0, fds), "socketpair");
+  check(libc().socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), "socketpair");
   const view = new DataView(fds.buffer);
-  return [new OwnedFd(view.getInt32(0, true)), new OwnedFd(view.getInt32(4, true))];
+  const ours = new OwnedFd(view.getInt32(0, true));
+  const theirs = new OwnedFd(view.getInt32(4, true));
+  const yes = new Uint8Array(Int32Array.of(1).buffer);
+  check(libc().ioctl_buffer(ours.number, FIONBIO, yes), "FIONBIO");
+  return [ours, theirs];
 }
 
 /** A socket that listens on `path`. Throws SysError (EADDRINUSE, EACCES, ENOENT). */

@@ -7,6 +7,14 @@ import type { MemoryRegion } from "../memory/guest_memory.ts";
 import { InvariantError } from "./faults.ts";
 import type { IovecList } from "./iovec_list.ts";
 
+/** Up to here a loop copies bytes faster than a view is made of them. */
+const LOOP_BYTES = 64;
+
+function copy(from: Uint8Array, start: number, to: Uint8Array, at: number, length: number): void {
+  if (length > LOOP_BYTES) return to.set(from.subarray(start, start + length), at);
+  for (let i = 0; i < length; i++) to[at + i] = from[start + i] as number;
+}
+
 /** The checked spans of one direction, as columns, and a cursor over them. */
 class Cursor {
   #regions: MemoryRegion[] = [];
@@ -146,8 +154,7 @@ export class ChainReader extends Cursor {
     let done = 0;
     while (done < length) {
       const part = Math.min(length - done, this.contiguous());
-      const from = this.offset();
-      into.set(this.region().u8.subarray(from, from + part), done);
+      copy(this.region().u8, this.offset(), into, done, part);
       this.step(part);
       done += part;
     }
@@ -199,7 +206,7 @@ export class ChainWriter extends Cursor {
     let done = 0;
     while (done < length) {
       const part = Math.min(length - done, this.contiguous());
-      this.region().u8.set(from.subarray(done, done + part), this.offset());
+      copy(from, done, this.region().u8, this.offset(), part);
       this.step(part);
       done += part;
     }

@@ -9,6 +9,7 @@ import { linuxRows } from "./parts/linux.ts";
 import { memoryRows } from "./parts/memory.ts";
 import { netRows } from "./parts/net.ts";
 import { startRows } from "./parts/start.ts";
+import { switchRows } from "./parts/switch.ts";
 import { vsockRows } from "./parts/vsock.ts";
 import { warmRows } from "./parts/warm.ts";
 
@@ -26,6 +27,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
   disks: disksRows,
   machines: machinesRows,
   net: netRows,
+  switch: switchRows,
   vsock: vsockRows,
   linux: linuxRows,
 };

@@ -102,18 +102,6 @@ export const DECISIONS: readonly Decision[] = [
     verdict: "by construction",
     why: "DATA_VALID only comes from the host's kernel, in the header of a tap",
   },
-  {
-    ids: ["NETC-19"],
-    verdict: "open",
-    why:
-      "the host's tap steers a flow to the queue it last came from; a guest with several queues has not shown it",
-  },
-  {
-    ids: ["VQ-SPLIT-21"],
-    verdict: "open",
-    why:
-      "every index goes through Atomics, and Linux guests with several vCPUs run on it; no test counts lost wake-ups",
-  },
 ];
 
 function absent(ids: readonly string[], why: string): Decision {

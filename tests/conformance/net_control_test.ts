@@ -135,6 +135,25 @@ netTest(
 );
 
 netTest(
+  "NETC-19",
+  "what is sent on a pair is answered on it, whichever pair its flow was on before",
+  (stand) => {
+    assertEquals(stand.command(command(4, 0, littleEndian(3, 2))), OK);
+    for (let pair = 0; pair < 3; pair++) stand.offer(new Array<number>(20).fill(2048), pair);
+    for (let round = 0; round < 12; round++) {
+      const pair = (round * 2) % 3;
+      const frame = concat(netHeader(), frameOf(60 + round, { to: OTHER }));
+      const sent = stand.send(frame, pair);
+      assert(sent !== undefined && sent.frame.length === 60 + round, `round ${round}`);
+      stand.network.answer(sent, concat(netHeader(), frameOf(100 + round, { to: GUEST_MAC })));
+      const got = [0, 1, 2].map((index) => stand.received(index).map(({ length }) => length));
+      assertEquals(got, [0, 1, 2].map((index) => index === pair ? [112 + round] : []));
+    }
+  },
+  { queuePairs: 3 },
+);
+
+netTest(
   "NETC-01, NETC-02, HD-80",
   "bad commands are answered with ERR where there is room",
   (stand) => {

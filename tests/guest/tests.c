@@ -43,6 +43,7 @@ static const struct {
   { "net-bad", test_net_bad },
   { "net-send", test_net_send },
   { "net-receive", test_net_receive },
+  { "net-pairs", test_net_pairs },
   { "rng", test_rng },
   { "rng-greedy", test_rng_greedy },
   { "vsock", test_vsock },

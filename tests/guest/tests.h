@@ -33,6 +33,7 @@ uint8_t test_net_client(void);
 uint8_t test_net_bad(void);
 uint8_t test_net_send(void);
 uint8_t test_net_receive(void);
+uint8_t test_net_pairs(void);
 uint8_t test_rng(void);
 uint8_t test_rng_greedy(void);
 

@@ -3,7 +3,10 @@ import { assertEquals } from "../../src/std/assert.ts";
 import { O_RDWR } from "../../src/abi/linux.ts";
 import { Child } from "../../src/sys/child.ts";
 import { openFile } from "../../src/sys/fd.ts";
-import { until } from "../support/kvm.ts";
+import { readFd } from "../../src/sys/stream.ts";
+import { EAGAIN } from "../../src/sys/sys_error.ts";
+import { childPair } from "../../src/sys/unix_socket.ts";
+import { delay, until } from "../support/kvm.ts";
 
 const SCRIPT = "readlink /proc/self/fd/0 /proc/self/fd/3; pwd >&2";
 
@@ -33,6 +36,29 @@ Deno.test("a child has its socket as descriptor 3, its output in the log, and no
   } finally {
     await Deno.remove(path);
   }
+});
+
+Deno.test("a child's socket waits for room, and ours for nothing", async () => {
+  const path = await Deno.makeTempFile();
+  using log = openFile(path, O_RDWR);
+  await Deno.remove(path);
+  const [ours, theirs] = childPair();
+  using _ = ours;
+  assertEquals(readFd(ours.number, new Uint8Array(1)), -EAGAIN);
+  const bytes = 2_000_000;
+  const words = ["sh", "-c", `head -c ${bytes} /dev/zero >&3`];
+  using child = new Child(words, theirs.number, log.number);
+  theirs.close();
+  const piece = new Uint8Array(64 * 1024);
+  let got = 0;
+  await until("the child has ended its output", async () => {
+    await delay(2); // it is faster than we are: it finds the socket full
+    const count = readFd(ours.number, piece);
+    got += Math.max(0, count);
+    return count === 0;
+  });
+  assertEquals(got, bytes);
+  await until("the child has ended", () => child.ended);
 });
 
 if (import.meta.main) console.log((await outputOf(Deno.args[0] ?? "")).trimEnd());

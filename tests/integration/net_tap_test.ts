@@ -88,6 +88,34 @@ netTest("with an MTU of 9000 datagrams of 8972 bytes come back whole", async () 
   assertEquals(peer(network, "echo", GUEST, PORT, "1400", "8972", "631"), "13 of 13\n");
 });
 
+for (const pairs of [2, 5]) {
+  netTest(`with ${pairs} queues a flow comes back on the pair it was sent on`, async () => {
+    using network = new NetNamespace();
+    network.addTap("vm0", "10.0.0.1/24", "multi_queue");
+    network.ip("neigh add 10.0.0.3 lladdr 02:00:00:00:00:03 dev vm0");
+    const words = ["run", "-A", "--no-check", PEER, "serve", "10.0.0.1", PORT];
+    const server = network.spawn(Deno.execPath(), ...words);
+    try {
+      const reader = server.stdout.getReader();
+      assertEquals(new TextDecoder().decode((await reader.read()).value), "ready\n");
+      await reader.cancel();
+      const { code, stdout, stderr } = await runTinyCli(
+        `test=net-pairs pairs=${pairs} flows=${2 * pairs} rounds=20`,
+        ["--net", `tap=vm0,queues=${pairs},mac=02:00:00:00:00:03`],
+        { prefix: network.prefix, limitMs: 60_000 },
+      );
+      assertEquals({ code, stderr }, { code: 0, stderr: "" }, stdout);
+      const each = new Array<string>(pairs).fill("answers 40");
+      const expected = [`max_pairs ${pairs}`, ...each, "astray 0", `alone ${2 * pairs}`];
+      assertEquals(stdout.trimEnd().split("\n"), expected);
+    } finally {
+      server.kill("SIGKILL");
+      await server.stderr.cancel();
+      await server.status;
+    }
+  });
+}
+
 netTest("packets with bad headers never reach the host", async () => {
   using network = new NetNamespace();
   network.addTap("vm0", "10.0.0.1/24");

@@ -29,13 +29,17 @@ guestTest(
     const { code, stdout, stderr } = await guest.run({
       script,
       disks: [`${one},id=first`, `${two},ro,id=second`],
+      flags: ["--net", `listen=${directory.path}/lan`, "--vsock", "cid=5", "--rng", "on"],
     });
     assertEquals(code, 0, stdout + stderr);
     const lines = stdout.trimEnd().split("\n");
     const drivers = lines.filter((line) => line.startsWith("driver ")).sort();
-    assertEquals(drivers.filter((line) => line !== "driver virtio_rng"), [
+    assertEquals(drivers, [
       ...Array(3).fill("driver virtio_blk"),
       "driver virtio_console",
+      "driver virtio_net",
+      "driver virtio_rng",
+      "driver vmw_vsock_virtio_transport",
     ]);
     assertMatch(lines.at(-4) ?? "", /^vda root 1 \d+$/);
     assertEquals(lines.slice(-3), [

@@ -13,6 +13,7 @@ static const struct {
 	{ "files", files },
 	{ "memory", memory },
 	{ "cpus", cpus },
+	{ "messages", messages },
 };
 
 void fail(const char *what)

@@ -8,6 +8,8 @@ int files(int argc, char **argv);
 int memory(int argc, char **argv);
 /* Pins work to each CPU in turn, and passes the clock around between them. */
 int cpus(int argc, char **argv);
+/* Keeps messages of the host (AF_VSOCK) as files, and sends each back. */
+int messages(int argc, char **argv);
 
 /* Prints what failed and why, and ends the program with status 1. */
 __attribute__((noreturn)) void fail(const char *what);

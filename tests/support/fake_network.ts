@@ -113,6 +113,11 @@ export class FakeNetwork implements NetBackend {
     if (this.listening[pair]) this.#events?.readable(pair);
   }
 
+  /** Somebody out there answers with `packet`, and the network does as a tap: the answer goes where `to` came from. */
+  answer(to: SentPacket, packet: Uint8Array): void {
+    this.arrive(packet, to.pair);
+  }
+
   /** Packets the device has not taken. */
   waiting(pair = 0): number {
     return this.#waiting[pair]?.length ?? 0;

@@ -4,6 +4,7 @@
  *   udp_peer.ts echo ADDRESS PORT FIRST LAST STEP    prints "N of N"
  *   udp_peer.ts blast ADDRESS PORT COUNT BYTES
  *   udp_peer.ts quit ADDRESS PORT
+ *   udp_peer.ts serve ADDRESS PORT                   prints "ready"; the echo itself, until it is killed
  */
 import { createSocket, type Socket } from "node:dgram";
 
@@ -42,6 +43,10 @@ function sendAll(socket: Socket, address: string, port: number, bytes: Uint8Arra
 async function main([mode, address = "", port = "0", ...numbers]: string[]): Promise<void> {
   const socket = createSocket(address.includes(":") ? "udp6" : "udp4");
   const [first = 0, last = 0, step = 1] = numbers.map(Number);
+  if (mode === "serve") {
+    socket.on("message", (bytes, from) => socket.send(bytes, from.port, from.address));
+    return void socket.bind(Number(port), address, () => console.log("ready"));
+  }
   if (mode === "echo") {
     let sent = 0;
     let back = 0;

@@ -1,35 +1,27 @@
 /** Linux with a network card: transfers in both directions whose bytes are checked, on a tap and through passt. */
 import { assertEquals } from "../../src/std/assert.ts";
-import { CliProcess } from "../support/cli_process.ts";
 import { missingProgram } from "../support/debian_program.ts";
 import { byHost } from "../support/host_kind.ts";
 import { fetched, HostServer } from "../support/http_host.ts";
-import { linuxTest } from "../support/kvm.ts";
+import { guestTest, OUTPUT_MS, type ReadyGuest } from "../support/linux_guests.ts";
 import { namespaceRefusal, NetNamespace } from "../support/net_namespace.ts";
 
 const MIB = 2 ** 20;
 /** Where ring 0 is emulated Linux copies at about 1.5 MB/s. */
-const BYTES = byHost({ hardware: 64 * MIB, nested: 16 * MIB, emulated: MIB / 4 });
-const LIMIT_MS = 240_000;
-/** What is served lies in a tmpfs, which gets half of the guest's memory. */
-const MEMORY = ["-m", "256M"];
+const BYTES = byHost({ hardware: 64 * MIB, nested: MIB, emulated: MIB / 4 });
 
 const ignore = namespaceRefusal();
 
+/** Registers `work` for each kernel, with a namespace of the host's of its own. */
 function netTest(
   name: string,
-  work: (network: NetNamespace) => Promise<void>,
-  refusal: string | undefined = ignore,
+  work: (guest: ReadyGuest, network: NetNamespace) => Promise<void>,
+  missing: string | undefined = ignore,
 ): void {
-  if (refusal !== undefined) {
-    console.log(`ignored: ${refusal}`);
-    Deno.test({ name, ignore: true, fn: () => {} });
-    return;
-  }
-  linuxTest(name, async () => {
+  guestTest(name, async (guest) => {
     using network = new NetNamespace();
-    await work(network);
-  });
+    await work(guest, network);
+  }, { missing });
 }
 
 /** Serves a file of `BYTES` bytes to one that fetches it, and waits until that is done. */
@@ -44,7 +36,7 @@ const SERVE = [
 
 netTest(
   "Linux on a tap pings, fetches and serves by IPv4 and IPv6, with jumbo frames",
-  async (network) => {
+  async (guest, network) => {
     network.addTap("vm0", "10.0.0.1/24");
     network.ip("address add fd00::1/64 dev vm0 nodad");
     await using server = await HostServer.start(network, "::", 8000, BYTES);
@@ -61,17 +53,15 @@ netTest(
       "wget -q -O - 'http://[fd00::1]:8000/' | sha256sum",
       SERVE,
     ].join("; ");
-    await using guest = CliProcess.spawn(
-      ["run", ...MEMORY, "--net", "tap=vm0,mtu=9000", "--", "sh", "-c", script],
-      { prefix: network.prefix, limitMs: LIMIT_MS, stdin: "open" },
-    );
-    await guest.waitFor("serving\n", { ms: LIMIT_MS });
+    const flags = ["--net", "tap=vm0,mtu=9000"];
+    await using process = guest.start({ script, flags, prefix: network.prefix });
+    await process.waitFor("serving\n", { ms: OUTPUT_MS });
     const got = [
       await fetched(network, "http://10.0.0.2/file"),
       await fetched(network, "http://[fd00::2]/file"),
     ];
-    await guest.write("done\n");
-    const { code, stdout } = await guest.ended;
+    await process.write("done\n");
+    const { code, stdout } = await process.ended;
     const lines = stdout.split("\n");
     assertEquals(lines.slice(0, 6), ["9000", "ping4", "jumbo", "ping6", server.sum, server.sum]);
     const served = `${lines[6]?.split(" ")[0]} ${BYTES}`;
@@ -84,7 +74,7 @@ const noPasst = await missingProgram("passt", "--version", "passt");
 
 netTest(
   "Linux behind passt gets an address, fetches from the host's loopback, and a published port answers",
-  async (network) => {
+  async (guest, network) => {
     // passt takes the host's address and route over: it wants an interface with a default route.
     network.addTap("ext0", "192.0.2.2/24");
     network.ip("route add default via 192.0.2.1 dev ext0");
@@ -100,16 +90,12 @@ netTest(
       "wget -q -O - http://$gateway:8000/ | sha256sum",
       SERVE,
     ].join("; ");
-    const net = ["--net", "user", "-p", "8080:80"];
-    await using guest = CliProcess.spawn(["run", ...MEMORY, ...net, "--", "sh", "-c", script], {
-      prefix: network.prefix,
-      limitMs: LIMIT_MS,
-      stdin: "open",
-    });
-    await guest.waitFor("serving\n", { ms: LIMIT_MS });
+    const flags = ["--net", "user", "-p", "8080:80"];
+    await using process = guest.start({ script, flags, prefix: network.prefix });
+    await process.waitFor("serving\n", { ms: OUTPUT_MS });
     const got = await fetched(network, "http://127.0.0.1:8080/file");
-    await guest.write("done\n");
-    const { code, stdout } = await guest.ended;
+    await process.write("done\n");
+    const { code, stdout } = await process.ended;
     const [address, sum, served = ""] = stdout.split("\n");
     assertEquals([address, sum], ["192.0.2.2/24", server.sum]);
     assertEquals(got, `${served.split(" ")[0]} ${BYTES}`);
