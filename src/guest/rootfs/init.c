@@ -332,6 +332,8 @@ __attribute__((noreturn, used)) static void start(void)
 	read_file("/proc/cmdline", line, sizeof(line));
 	command = find_word(line, "dinovisor.exec=");
 	has_agent = find_word(line, "dinovisor.agent") != 0;
+	if (has_agent)
+		mount("tmpfs", "/root"); /* the root image is read-only, and commands begin there */
 	console = open_console();
 	own_terminal(console);
 	if (command) {
