@@ -2,7 +2,7 @@
  * Run things in a microVM as easily as with `Deno.Command`.
  *
  * ```ts
- * import { Vm } from "./mod.ts";
+ * import { Vm } from "@dinovisor/dinovisor";
  *
  * await using vm = await Vm.boot();
  * await vm.fs.writeTextFile("/tmp/greeting", "hello\n");

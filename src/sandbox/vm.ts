@@ -56,7 +56,7 @@ let made = 0;
  * One microVM, from its boot to its end.
  *
  * ```ts
- * import { Vm } from "../mod.ts";
+ * import { Vm } from "@dinovisor/dinovisor";
  *
  * await using vm = await Vm.boot();
  * const { code, text } = await vm.output("uname", ["-s"]);
@@ -170,7 +170,7 @@ export class Vm implements AsyncDisposable {
    * throws CommandError unless its status is 0.
    *
    * ```ts
-   * import { Vm } from "../mod.ts";
+   * import { Vm } from "@dinovisor/dinovisor";
    *
    * await using vm = await Vm.boot();
    * const name = "it's here";
