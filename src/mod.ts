@@ -26,5 +26,6 @@ export type { GuestOutput } from "./sandbox/guest_output.ts";
 export type { GuestProcess } from "./sandbox/guest_process.ts";
 export type { GuestReadable } from "./sandbox/guest_readable.ts";
 export type { ShellCommand } from "./sandbox/shell_command.ts";
+export type { WaitTarget } from "./sandbox/waiting.ts";
 export type { VmConsole } from "./sandbox/vm_console.ts";
 export type { VsockConnection, VsockListener } from "./machine/mod.ts";

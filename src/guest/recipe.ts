@@ -71,7 +71,13 @@ export async function readKernelRecipe(): Promise<KernelRecipe> {
 export async function readRootRecipe(): Promise<RootRecipe> {
   const [init, agent] = await Promise.all([
     readSources("rootfs/init.c"),
-    readSources("agent/agent.c", "agent/command.h", "agent/files.h", "agent/frames.h"),
+    readSources(
+      "agent/agent.c",
+      "agent/command.h",
+      "agent/files.h",
+      "agent/frames.h",
+      "agent/ports.h",
+    ),
   ]);
   const texts = [init, agent].flatMap((sources) => Object.values(sources));
   return {

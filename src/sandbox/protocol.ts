@@ -39,6 +39,8 @@ export const FRAME = {
   remove: 22,
   /** With a second path. */
   rename: 23,
+  /** A TCP port of the guest: after `done` the connection is that program's. */
+  dial: 24,
   /** Asks the guest's first program to end everything in order. */
   powerOff: 32,
   /** The first one, on the agent's own call: version, and how much input it has room for. */
@@ -206,6 +208,23 @@ export class FrameReader {
     const bytes = this.#have.subarray(HEADER_BYTES, HEADER_BYTES + size);
     this.#have = this.#have.subarray(HEADER_BYTES + size);
     return { type, bytes };
+  }
+
+  /** What comes behind the last frame, as it comes. */
+  rest(): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return new ReadableStream({
+      pull: async (controller) => {
+        if (this.#have.length > 0) {
+          controller.enqueue(this.#have);
+          this.#have = new Uint8Array();
+          return;
+        }
+        const { value, done } = await this.#reader.read();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      cancel: (reason) => this.#reader.cancel(reason),
+    }, { highWaterMark: 0 });
   }
 
   /** Whether there are `size` bytes, after reading more if need be. */

@@ -4,12 +4,14 @@ import type { Agent } from "./agent.ts";
 import { type Booted, bootMachine } from "./boot.ts";
 import { AgentError, VmError } from "./errors.ts";
 import { GuestFs } from "./guest_fs.ts";
+import { GuestPorts } from "./guest_ports.ts";
 import type { GuestOutput } from "./guest_output.ts";
 import type { GuestProcess } from "./guest_process.ts";
 import { FRAME, frame, FrameReader, hasNul } from "./protocol.ts";
-import { ShellCommand, shellScript } from "./shell_command.ts";
+import { ShellCommand, type ShellRunner, shellScript } from "./shell_command.ts";
 import type { VmConsole } from "./vm_console.ts";
 import type { VmOptions } from "./vm_options.ts";
+import { waitFor, type WaitTarget } from "./waiting.ts";
 
 /** How a command is run. */
 export interface GuestCommandOptions {
@@ -78,6 +80,7 @@ export class Vm implements AsyncDisposable {
   readonly bootMs: number;
   readonly #machine: Machine;
   readonly #agent: Agent | undefined;
+  readonly #ports: GuestPorts;
   readonly #env: Readonly<Record<string, string>>;
   #state: "running" | "paused" | "stopped" = "running";
 
@@ -88,12 +91,15 @@ export class Vm implements AsyncDisposable {
     this.#machine = machine;
     this.#agent = agent;
     this.#env = options.env ?? {};
-    this.fs = new GuestFs({ open: () => this.#required().open() });
+    const door = { open: async () => await this.#required().open() };
+    this.fs = new GuestFs(door);
+    this.#ports = new GuestPorts(door);
     const { signal } = options;
     const abort = (): void => this.kill();
     signal?.addEventListener("abort", abort, { once: true });
-    this.status = exited.then((exit) => {
+    this.status = exited.then(async (exit) => {
       this.#state = "stopped";
+      await this.#ports.close();
       signal?.removeEventListener("abort", abort);
       return statusOf(exit);
     });
@@ -179,21 +185,50 @@ export class Vm implements AsyncDisposable {
    */
   sh(strings: TemplateStringsArray, ...values: readonly unknown[]): ShellCommand {
     const script = shellScript(strings.raw, values);
-    return new ShellCommand(
-      { script, throws: true },
-      ({ script, cwd, signal }) =>
-        this.output("sh", ["-c", script], {
-          ...(cwd === undefined ? {} : { cwd }),
-          ...(signal === undefined ? {} : { signal }),
-        }),
-    );
+    return new ShellCommand({ script, throws: true }, this.#shell);
   }
 
-  /** Calls a vsock port of the guest. Rejects with MachineError (VSOCK_REFUSED when nobody listens there). */
-  async connect(to: { readonly vsock: number; readonly signal?: AbortSignal }): Promise<
-    VsockConnection
-  > {
+  readonly #shell: ShellRunner = ({ script, cwd, signal }) =>
+    this.output("sh", ["-c", script], {
+      ...(cwd === undefined ? {} : { cwd }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+
+  /**
+   * Calls a program in the guest: on a TCP port of 127.0.0.1 there, by way of the agent, or on a vsock port. Rejects with
+   * VmError PORT_REFUSED, MachineError VSOCK_REFUSED when nobody listens there.
+   */
+  async connect(
+    to: { readonly port: number } | { readonly vsock: number; readonly signal?: AbortSignal },
+  ): Promise<VsockConnection> {
+    if ("port" in to) return await this.#ports.connect(to.port);
     return await this.#machine.connect(to);
+  }
+
+  /**
+   * Like the global `fetch`, to a server in the guest: `http://guest:8000/path`. The guest needs no network for it, and
+   * nothing is published on the host.
+   */
+  async fetch(url: string | URL, init?: RequestInit): Promise<Response> {
+    this.#required();
+    return await this.#ports.fetch(url, init);
+  }
+
+  /** Waits until something is there in the guest. Rejects with the reason of the signal, VmError STATE, AgentError. */
+  async waitFor(
+    what: WaitTarget,
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): Promise<void> {
+    await waitFor(what, {
+      port: async (port) => (await this.connect({ port })).close(),
+      http: async (url) => {
+        const response = await this.fetch(url, signal === undefined ? {} : { signal });
+        await response.body?.cancel();
+        return response.status;
+      },
+      file: async (path) => void await this.fs.stat(path),
+      command: (line) => new ShellCommand({ script: line, throws: false }, this.#shell).code(),
+    }, signal);
   }
 
   /** Takes the guest's calls to a vsock port of the host (CID 2). Throws MachineError. */

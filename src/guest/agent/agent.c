@@ -10,6 +10,7 @@
  */
 #include "command.h"
 #include "files.h"
+#include "ports.h"
 
 #define VERSION 1
 #define AGENT_PORT 1024
@@ -39,6 +40,10 @@ static void serve(void)
 	}
 	if (received.type == FRAME_POWER_OFF) {
 		send_result(call(__NR_kill, 1, SIGUSR2, 0, 0, 0));
+		return;
+	}
+	if (received.type == FRAME_DIAL) {
+		serve_port(get32(received.bytes));
 		return;
 	}
 	flags = get32(received.bytes);
@@ -101,6 +106,7 @@ __attribute__((noreturn, used)) static void start(long *stack)
 	/* It stays open: when it ends, so has the agent. */
 	conn = greeting;
 	send_words(FRAME_HELLO, VERSION, INPUT_WINDOW);
+	loopback_up();
 	handle(SIGCHLD, IGNORE); /* sessions are not waited for */
 	handle(SIGPIPE, IGNORE);
 	for (;;) {

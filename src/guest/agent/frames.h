@@ -26,6 +26,7 @@ enum from_host {
 	FRAME_MKDIR = 21,
 	FRAME_REMOVE = 22,
 	FRAME_RENAME = 23,
+	FRAME_DIAL = 24,
 	FRAME_POWER_OFF = 32,
 };
 
