@@ -52,6 +52,11 @@ const STEPS: Readonly<Record<string, CheckStep | TestStep | ProgramStep>> = {
     heading: "Numbers and layouts against C headers",
     args: ["run", "-A", "scripts/check_abi.ts"],
   },
+  doc: {
+    kind: "check",
+    heading: "Documentation of what programs import",
+    args: ["doc", "--lint", "src/mod.ts"],
+  },
   unit: {
     kind: "tests",
     heading: "Unit tests, without permissions",
@@ -76,7 +81,7 @@ const STEPS: Readonly<Record<string, CheckStep | TestStep | ProgramStep>> = {
     heading: "Integration tests, with KVM",
     folder: "tests/integration",
     flags: ["-A"],
-    limitMs: 40 * MINUTE_MS,
+    limitMs: 55 * MINUTE_MS,
   },
   lab: {
     kind: "program",
@@ -87,7 +92,7 @@ const STEPS: Readonly<Record<string, CheckStep | TestStep | ProgramStep>> = {
   },
 };
 /** `--only static` stands for the checks that run no test. */
-const STATIC = ["fmt", "lint", "check", "layers", "abi"];
+const STATIC = ["fmt", "lint", "check", "layers", "abi", "doc"];
 
 interface Totals {
   passed: number;

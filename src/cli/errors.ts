@@ -28,11 +28,19 @@ const INTERNAL_HINT =
   "this looks like a bug in dinovisor: run it again with --verbose and report it";
 const PERMISSION_HINT = "run it with all permissions: deno run -A main.ts, or deno task start";
 
+/** What errors of this project carry beside their message. */
+interface Details {
+  readonly code?: unknown;
+  readonly hint?: unknown;
+  readonly field?: unknown;
+  readonly logTail?: unknown;
+}
+
 /** What anything thrown means. Errors of this project carry a stable `code`, and a `hint` where one is known. */
 export function problemsOf(error: unknown): readonly ShownProblem[] {
   if (error instanceof ProblemsFound) return error.problems;
   if (!(error instanceof Error)) return [internal(String(error), {})];
-  const { code, hint, logTail } = error as { code?: unknown; hint?: unknown; logTail?: unknown };
+  const { code, hint, field, logTail } = error as Details;
   const more = {
     ...(error.stack === undefined ? {} : { stack: error.stack }),
     ...(typeof logTail === "string" ? { logTail } : {}),
@@ -43,7 +51,8 @@ export function problemsOf(error: unknown): readonly ShownProblem[] {
   }
   if (typeof code !== "string") return [internal(error.message, more)];
   const hinted = typeof hint === "string" ? { hint } : {};
-  return [{ field: "", code, message: error.message, ...hinted, ...more }];
+  const about = typeof field === "string" ? field : "";
+  return [{ field: about, code, message: error.message, ...hinted, ...more }];
 }
 
 function internal(message: string, more: Partial<ShownProblem>): ShownProblem {

@@ -1,7 +1,7 @@
 /** What `dinovisor doctor` says of the default guest: which one this host gets, and whether it is there. */
-import { type CachedGuest, cachedGuest } from "./default_guest.ts";
+import { type CachedGuest, cachedGuest } from "../guest/default_guest.ts";
 import { problemsOf } from "./errors.ts";
-import { type GuestChoice, type GuestKind, hostGuestChoice } from "./guest_choice.ts";
+import { type GuestChoice, type GuestKind, hostGuestChoice } from "../guest/guest_choice.ts";
 import type { Finding } from "./host_checks.ts";
 
 type Tool = readonly [program: string, debianPackage: string];

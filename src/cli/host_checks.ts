@@ -15,7 +15,7 @@ import { LIMITS } from "../machine/config.ts";
 import { IoUring } from "../sys/io_uring.ts";
 import { SysError } from "../sys/sys_error.ts";
 import { kvmDevice } from "./kvm_device.ts";
-import { hostRingZero, type RingZero } from "./ring_zero.ts";
+import { hostRingZero, type RingZero } from "../guest/ring_zero.ts";
 
 /** What one check found. */
 export interface Finding {

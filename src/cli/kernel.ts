@@ -1,10 +1,10 @@
 /** `dinovisor kernel build`. */
 import type { GuestFile } from "../guest/mod.ts";
 import { ProgressLine } from "./build_progress.ts";
-import { type EnsuredGuest, ensuredGuest } from "./default_guest.ts";
+import { type EnsuredGuest, ensuredGuest } from "../guest/default_guest.ts";
 import { ProblemsFound } from "./errors.ts";
 import { STATUS_ERROR, stopOutcome } from "./exit_status.ts";
-import { guestKind, hostGuestChoice } from "./guest_choice.ts";
+import { guestKind, hostGuestChoice } from "../guest/guest_choice.ts";
 import { writeError, writeResult } from "./output.ts";
 import { type ParsedWords, parseWords } from "./parse.ts";
 import { StopRequest } from "./stop_request.ts";

@@ -2,7 +2,7 @@
 import type { DeviceConfig } from "../../devices/mod.ts";
 import type { ConsoleConfigMode, KernelConfig, MachineConfig } from "../machine/config.ts";
 import type { Problem } from "../virtio/device_kind.ts";
-import type { GuestFiles } from "./default_guest.ts";
+import type { GuestFiles } from "../guest/default_guest.ts";
 import type { RunSettings } from "./run_settings.ts";
 
 /** The default guest, and the word that makes it run a command. */

@@ -1,25 +1,6 @@
-/**
- * Who runs a guest's kernel mode on this host. Decides which default guest it gets; `doctor` tells it to people.
- */
+/** What to tell whoever starts a guest that this host's ring 0 cannot run. */
 import type { KernelContents } from "../arch/mod.ts";
-
-/** `hardware`: the processor, by the extension that `flag` names. `emulated`: KVM, one instruction at a time. */
-export type RingZero =
-  | { readonly by: "hardware"; readonly flag: string }
-  | { readonly by: "emulated" }
-  | { readonly by: "unknown" };
-
-/** From the text of /proc/cpuinfo, and whether the module kvm_pvm is loaded, which emulates it on any processor. */
-export function ringZero(cpuinfo: string, pvm: boolean): RingZero {
-  if (pvm) return { by: "emulated" };
-  const flag = /^flags\s*:.*\b(vmx|svm)\b/m.exec(cpuinfo)?.[1];
-  return flag === undefined ? { by: "unknown" } : { by: "hardware", flag };
-}
-
-/** Of this host. */
-export function hostRingZero(): RingZero {
-  return ringZero(readText("/proc/cpuinfo"), exists("/sys/module/kvm_pvm"));
-}
+import type { RingZero } from "../guest/ring_zero.ts";
 
 /** A distribution kernel where KVM emulates ring 0: minutes of silence, then an instruction that KVM does not know. */
 export function ringZeroWarning(
@@ -32,21 +13,4 @@ export function ringZeroWarning(
     message: "KVM emulates guest ring 0 on this host, where distribution kernels do not boot",
     hint: "leave --kernel out for a guest that does, or use a host with VT-x or SVM",
   };
-}
-
-function readText(path: string): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch {
-    return "";
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -21,17 +21,18 @@ import {
   ensuredGuest,
   firstRunNotice,
   type GuestFiles,
-} from "./default_guest.ts";
+} from "../guest/default_guest.ts";
 import { printProblems, ProblemsFound, problemsOf } from "./errors.ts";
 import { machineOutcome, type Outcome, STATUS_ERROR, stopOutcome } from "./exit_status.ts";
-import { type GuestKind, hostGuestChoice } from "./guest_choice.ts";
+import { type GuestKind, hostGuestChoice } from "../guest/guest_choice.ts";
 import { kvmDevice } from "./kvm_device.ts";
 import { commandProblems, type GuestSetup, machineConfig } from "./machine_config.ts";
 import { writeError, writeResult } from "./output.ts";
 import { parseWords } from "./parse.ts";
 import { reportOf, reportProblems, writeReport } from "./report.ts";
 import { readRunSettings, type RunSettings } from "./run_settings.ts";
-import { hostRingZero, ringZeroWarning } from "./ring_zero.ts";
+import { hostRingZero } from "../guest/ring_zero.ts";
+import { ringZeroWarning } from "./ring_zero.ts";
 import { StopRequest } from "./stop_request.ts";
 import {
   CONSOLE_HINT,

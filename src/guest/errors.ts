@@ -36,3 +36,15 @@ export class GuestBuildError extends Error {
     if (details.logTail !== undefined) this.logTail = details.logTail;
   }
 }
+
+/** There is no default guest of that name. */
+export class GuestChoiceError extends Error {
+  override readonly name = "GuestChoiceError";
+  /** Stable, for programs. */
+  readonly code = "GUEST_INVALID";
+
+  /** `field`: the variable or flag that has the name. `hint`: what the user can do about it. */
+  constructor(message: string, readonly field: string, readonly hint: string) {
+    super(message);
+  }
+}

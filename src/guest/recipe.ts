@@ -40,6 +40,8 @@ export interface RootRecipe {
   readonly key: string;
   /** Its first program. */
   readonly init: FreestandingSources;
+  /** Runs commands for the machine's owner. */
+  readonly agent: FreestandingSources;
 }
 
 /** What our program in an initramfs is compiled from. */
@@ -67,9 +69,22 @@ export async function readKernelRecipe(): Promise<KernelRecipe> {
 
 /** Reads the root image's recipe. */
 export async function readRootRecipe(): Promise<RootRecipe> {
-  const init = await readSources("rootfs/init.c");
-  const key = await contentKey(ROOT_RECIPE_VERSION, ...FREESTANDING_FLAGS, ...Object.values(init));
-  return { key, init };
+  const [init, agent] = await Promise.all([
+    readSources("rootfs/init.c"),
+    readSources(
+      "agent/agent.c",
+      "agent/command.h",
+      "agent/files.h",
+      "agent/frames.h",
+      "agent/ports.h",
+    ),
+  ]);
+  const texts = [init, agent].flatMap((sources) => Object.values(sources));
+  return {
+    key: await contentKey(ROOT_RECIPE_VERSION, ...FREESTANDING_FLAGS, ...texts),
+    init,
+    agent,
+  };
 }
 
 /** Reads the recipe of our program in an initramfs. */
@@ -78,12 +93,12 @@ export async function readInitramfsProgramRecipe(): Promise<InitramfsProgramReci
   return { key: await contentKey(...FREESTANDING_FLAGS, ...Object.values(sources)), sources };
 }
 
-/** A freestanding program and the header that all of them share. */
-async function readSources(program: string): Promise<FreestandingSources> {
-  const [text, header] = await Promise.all(
-    [program, "rootfs/freestanding.h"].map((name) => readData(name)),
+/** A freestanding program with its headers, and the one that all of them share. */
+async function readSources(...names: readonly string[]): Promise<FreestandingSources> {
+  const files = [...names, "rootfs/freestanding.h"].map(async (name) =>
+    [name.slice(name.lastIndexOf("/") + 1), await readData(name)] as const
   );
-  return { "init.c": text ?? "", "freestanding.h": header ?? "" };
+  return Object.fromEntries(await Promise.all(files));
 }
 
 /** Options of a kernel configuration: `CONFIG_X=y` lines become `X` → `y`; comments are skipped. */

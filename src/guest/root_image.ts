@@ -67,7 +67,8 @@ export async function buildRootImage(
   const build = new RootImageBuild(scratch.path, log, signal);
   const busybox = await build.busybox();
   await build.populate(busybox);
-  await build.compileInit(recipe.init);
+  await build.compile(recipe.init, "init");
+  await build.compile(recipe.agent, "agent");
   const file = await build.makeImage();
   const version = await firstLine(busybox);
   const key = await contentKey(recipe.key, version);
@@ -146,10 +147,11 @@ class RootImageBuild {
     await Deno.symlink("../sbin", `${this.#root}/usr/sbin`);
   }
 
-  async compileInit(sources: FreestandingSources): Promise<void> {
+  /** Compiles a program of ours into /sbin. */
+  async compile(sources: FreestandingSources, name: string): Promise<void> {
     await compileFreestanding(sources, {
       directory: this.#directory,
-      output: `${this.#root}/sbin/init`,
+      output: `${this.#root}/sbin/${name}`,
       log: this.#log,
       signal: this.#signal,
     });

@@ -23,7 +23,13 @@ export interface IoInit<Plan> extends CommonInit {
   readonly plan: Plan;
   readonly memory: MemoryLayout;
   readonly ownerSocket: { readonly path: string; readonly token: Uint8Array<ArrayBuffer> };
-  readonly terminal: { readonly isTty: boolean; readonly columns: number; readonly rows: number };
+  readonly terminal: {
+    readonly isTty: boolean;
+    readonly columns: number;
+    readonly rows: number;
+    /** Instead of stdin and stdout. */
+    readonly fds?: { readonly input: number; readonly output: number };
+  };
 }
 
 /** How many orders were posted: stored by control before it posts one. */

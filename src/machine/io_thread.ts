@@ -105,10 +105,10 @@ export class IoThread implements MailboxHandler {
   }
 
   #openTerminal(): Terminal {
-    const { terminal: { isTty }, plan: { config: { console } } } = this.#init;
+    const { terminal: { isTty, fds }, plan: { config: { console } } } = this.#init;
     const { input, takesTypeAhead = false } = console.mode === "auto" ? console : {};
     const inputForVirtio = input === "virtio";
-    this.#terminal ??= new Terminal(this.#loop, { isTty, inputForVirtio, takesTypeAhead }, {
+    this.#terminal ??= new Terminal(this.#loop, { isTty, inputForVirtio, takesTypeAhead, fds }, {
       quitRequested: () => this.#report({ type: "quit-requested" }),
       helpRequested: () => this.#report({ type: "help-requested" }),
       powerRequested: () => this.#report({ type: "power-requested" }),

@@ -27,6 +27,8 @@ export interface MachineEvents {
 
 /** What a machine's console is connected to. */
 export interface TerminalSize {
+  /** Open descriptors of this process instead of stdin and stdout; they stay the caller's until the machine has ended. */
+  readonly fds?: { readonly input: number; readonly output: number };
   /** Whether a person types there: the escape key counts then. */
   readonly isTty: boolean;
   /** Characters. */
@@ -37,7 +39,7 @@ export interface TerminalSize {
 
 /** What a machine is connected to, beside its configuration. */
 export interface MachineOptions {
-  /** The terminal behind stdin and stdout; 80 by 24 and no tty when left out. */
+  /** What the console is connected to: stdin and stdout, 80 by 24 and no tty when left out. */
   readonly terminal?: TerminalSize;
   /** Whom to tell what happens. */
   readonly events?: MachineEvents;

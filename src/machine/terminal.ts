@@ -38,6 +38,8 @@ export interface TerminalSettings {
   readonly inputForVirtio: boolean;
   /** Input need not wait for the guest's first program (config.ts). */
   readonly takesTypeAhead: boolean;
+  /** Where it is; stdin and stdout when left out. */
+  readonly fds?: { readonly input: number; readonly output: number } | undefined;
 }
 
 class Face implements ByteChannel {
@@ -92,13 +94,19 @@ export class Terminal {
     this.#events = events;
     this.serial = new Face(this);
     this.virtio = new Face(this);
+    const fds = settings.fds ?? { input: STDIN, output: STDOUT };
     this.#writer = new FdWriter(
-      STDOUT,
+      fds.output,
       loop,
       () => this.#tell((channel) => channel.writable()),
       (errno) => events.outputClosed(errno),
     );
-    this.#reader = new FdReader(STDIN, loop, (bytes) => this.#arrived(bytes), () => this.#ended());
+    this.#reader = new FdReader(
+      fds.input,
+      loop,
+      (bytes) => this.#arrived(bytes),
+      () => this.#ended(),
+    );
   }
 
   #tell(what: (channel: ByteChannelEvents) => void): void {

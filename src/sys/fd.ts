@@ -1,5 +1,5 @@
 /** File descriptors with one owner each, and a count of those alive so that tests can see a leak. */
-import { O_CLOEXEC } from "../abi/linux.ts";
+import { F_DUPFD_CLOEXEC, O_CLOEXEC } from "../abi/linux.ts";
 import { cString, libc } from "./libc.ts";
 import { check } from "./sys_error.ts";
 
@@ -34,6 +34,11 @@ export class OwnedFd implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** A second descriptor for what `fd` is: epoll takes each of them once. Throws SysError. */
+export function duplicate(fd: OwnedFd): OwnedFd {
+  return new OwnedFd(check(libc().fcntl(fd.number, F_DUPFD_CLOEXEC, 0), "fcntl F_DUPFD_CLOEXEC"));
 }
 
 /** Opens `path` with O_CLOEXEC added. Throws SysError. */

@@ -1,5 +1,5 @@
 /** Which of the three kinds of host (README, "Hosts") this is: it decides what guests can run and how much they do. */
-import { hostRingZero } from "../../src/cli/ring_zero.ts";
+import { hostRingZero } from "../../src/guest/ring_zero.ts";
 
 /**
  * `hardware`: guest ring 0 runs in the processor. `nested`: it does, in the processor that QEMU's TCG emulates (the

@@ -7,8 +7,8 @@ import type { ConsoleConfigMode, Discovery, MachineConfig } from "../../src/mach
 import type { MachineExit } from "../../src/machine/exit.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import type { MachineEvents } from "../../src/machine/machine_options.ts";
-import { ensuredGuest } from "../../src/cli/default_guest.ts";
-import { hostGuestChoice } from "../../src/cli/guest_choice.ts";
+import { ensuredGuest } from "../../src/guest/default_guest.ts";
+import { hostGuestChoice } from "../../src/guest/guest_choice.ts";
 import type { BuildProgress } from "../../src/guest/mod.ts";
 import { buildTinyGuest } from "../guest/build.ts";
 

@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes } from "../../src/std/assert.ts";
-import { shellLine } from "../../src/cli/default_guest.ts";
+import { shellLine } from "../../src/guest/default_guest.ts";
 import { commandProblems, machineConfig } from "../../src/cli/machine_config.ts";
 import { parseWords } from "../../src/cli/parse.ts";
 import { readRunSettings, type RunSettings } from "../../src/cli/run_settings.ts";

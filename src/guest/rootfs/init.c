@@ -4,7 +4,8 @@
  *
  * Without `dinovisor.exec=` on the kernel command line it runs a shell on the console and powers off when that ends.
  * With `dinovisor.exec=BASE64` it runs `sh -c` with the decoded text on a byte-clean console and writes the exit
- * status to the monitor's exit register, I/O port 0xf4.
+ * status to the monitor's exit register, I/O port 0xf4. With `dinovisor.agent` it runs the agent, and powers off when
+ * that ends.
  *
  * It ends the machine early, in order and without a status, when the power button is pressed or a program asks by
  * the signals of busybox: SIGUSR1 and SIGUSR2 to power off, SIGTERM and SIGINT (Ctrl-Alt-Del) to restart.
@@ -144,7 +145,7 @@ static void take_foreground(long console)
 	call(__NR_rt_sigprocmask, SIG_UNBLOCK, (long)&background, 0, SIGNAL_SET_SIZE, 0);
 }
 
-static void run_shell(long console, char *command)
+static void run_program(long console, const char *path, char **words)
 {
 	static char *environment[] = {
 		"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
@@ -155,9 +156,6 @@ static void run_shell(long console, char *command)
 		"GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512VL,-AVX_Fast_Unaligned_Load",
 		0,
 	};
-	char *interactive[] = { "sh", 0 };
-	char *script[] = { "sh", "-c", command, 0 };
-
 	if (console >= 0) {
 		take_foreground(console);
 		for (long file = 0; file < 3; file++)
@@ -166,8 +164,10 @@ static void run_shell(long console, char *command)
 			call(__NR_close, console, 0, 0, 0, 0);
 	}
 	call(__NR_chdir, (long)"/root", 0, 0, 0, 0);
-	call(__NR_execve, (long)"/bin/sh", (long)(command ? script : interactive), (long)environment, 0, 0);
-	print("init: cannot start /bin/sh\n");
+	call(__NR_execve, (long)path, (long)words, (long)environment, 0, 0);
+	print("init: cannot start ");
+	print(path);
+	print("\n");
 	call(__NR_exit, 127, 0, 0, 0, 0);
 }
 
@@ -320,7 +320,7 @@ __attribute__((noreturn, used)) static void start(void)
 	static char line[COMMAND_LINE_SIZE];
 	char *command;
 	long console, child, asked;
-	int status = 0;
+	int status = 0, has_agent;
 
 	mount("devtmpfs", "/dev"); /* The kernel has done so, unless it was told not to. */
 	mount("proc", "/proc");
@@ -331,12 +331,15 @@ __attribute__((noreturn, used)) static void start(void)
 	mount("devpts", "/dev/pts");
 	read_file("/proc/cmdline", line, sizeof(line));
 	command = find_word(line, "dinovisor.exec=");
+	has_agent = find_word(line, "dinovisor.agent") != 0;
+	if (has_agent)
+		mount("tmpfs", "/root"); /* the root image is read-only, and commands begin there */
 	console = open_console();
 	own_terminal(console);
 	if (command) {
 		decode(command);
 		make_plain(console < 0 ? 1 : console);
-	} else {
+	} else if (!has_agent) {
 		set_echo(console < 0 ? 1 : console);
 		print("Linux in dinovisor: exit, or Ctrl-D, powers off.\n");
 	}
@@ -344,8 +347,14 @@ __attribute__((noreturn, used)) static void start(void)
 	call(__NR_rt_sigprocmask, SIG_BLOCK, (long)&background, 0, SIGNAL_SET_SIZE, 0);
 	watch_power_button();
 	child = fork();
-	if (child == 0)
-		run_shell(console, command);
+	if (child == 0) {
+		char *interactive[] = { "sh", 0 }, *agent[] = { "agent", 0 };
+		char *script[] = { "sh", "-c", command, 0 };
+
+		if (has_agent)
+			run_program(console, "/sbin/agent", agent);
+		run_program(console, "/bin/sh", command ? script : interactive);
+	}
 	asked = wait_for(child, &status);
 	if (asked && !command)
 		call(__NR_kill, child, SIGHUP, 0, 0, 0); /* A shell at a terminal does not mind SIGTERM. */

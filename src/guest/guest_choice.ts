@@ -1,5 +1,5 @@
 /** Which default guest runs when no kernel is given: a stock kernel where it can, our own where ring 0 is emulated. */
-import { ProblemsFound } from "./errors.ts";
+import { GuestChoiceError } from "./errors.ts";
 import { hostRingZero, type RingZero } from "./ring_zero.ts";
 
 export const GUEST_KINDS = ["stock", "built"] as const;
@@ -14,7 +14,7 @@ export interface GuestChoice {
 
 const VARIABLE = "DINOVISOR_GUEST";
 
-/** The default guest of this host, or the one that DINOVISOR_GUEST names. Throws ProblemsFound for other names. */
+/** The default guest of this host, or the one that DINOVISOR_GUEST names. Throws GuestChoiceError for other names. */
 export function hostGuestChoice(): GuestChoice {
   return guestChoice(Deno.env.get(VARIABLE), hostRingZero());
 }
@@ -32,14 +32,13 @@ export function guestChoice(wish: string | undefined, zero: RingZero): GuestChoi
   }
 }
 
-/** Reads a kind of guest, as the value of `field`. Throws ProblemsFound. */
+/** Reads a kind of guest, as the value of `field`. Throws GuestChoiceError. */
 export function guestKind(text: string, field: string): GuestKind {
   const kind = GUEST_KINDS.find((name) => name === text);
   if (kind !== undefined) return kind;
-  throw new ProblemsFound([{
+  throw new GuestChoiceError(
+    `Cannot use ${field} "${text}"`,
     field,
-    code: "GUEST_INVALID",
-    message: `Cannot use ${field} "${text}"`,
-    hint: `choose from: ${GUEST_KINDS.join(", ")}`,
-  }]);
+    `choose from: ${GUEST_KINDS.join(", ")}`,
+  );
 }

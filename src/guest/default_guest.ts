@@ -1,8 +1,8 @@
 /**
- * The guest that runs when no kernel is given. `src/guest` is imported only here and only then, so that a run
+ * The guest that runs when no kernel is given. The rest of this folder is imported when that is known, so that a run
  * with a kernel of its own does not load it.
  */
-import type { BuildOptions, DebianSuite, GuestFile } from "../guest/mod.ts";
+import type { BuildOptions, DebianSuite, GuestFile } from "./mod.ts";
 import type { GuestKind } from "./guest_choice.ts";
 
 /** The suite whose cloud kernel is the stock guest's: the one our own kernel's source is from, too. */
@@ -30,7 +30,7 @@ export interface EnsuredGuest {
 
 /** The files if all are in the cache; takes a few milliseconds. */
 export async function cachedGuest(kind: GuestKind): Promise<CachedGuest | undefined> {
-  const { findKernel, findRootImage, findStockKernel } = await import("../guest/mod.ts");
+  const { findKernel, findRootImage, findStockKernel } = await import("./mod.ts");
   const root = await findRootImage();
   if (root === undefined) return undefined;
   if (kind === "stock") {
@@ -44,7 +44,7 @@ export async function cachedGuest(kind: GuestKind): Promise<CachedGuest | undefi
 
 /** The files, downloaded or built if need be, once on a machine. Rejects with the signal's reason. */
 export async function ensuredGuest(kind: GuestKind, options: BuildOptions): Promise<EnsuredGuest> {
-  const { ensureKernel, ensureRootImage, ensureStockKernel } = await import("../guest/mod.ts");
+  const { ensureKernel, ensureRootImage, ensureStockKernel } = await import("./mod.ts");
   if (kind === "stock") {
     const { kernel: path, initrd, key, built, elapsedMs, facts } = await ensureStockKernel(
       STOCK_SUITE,
@@ -68,7 +68,7 @@ export function firstRunNotice(kind: GuestKind): string {
 
 /** The kernel word that makes the default guest run `command`. */
 export async function commandWord(command: readonly string[]): Promise<string> {
-  const { execWord } = await import("../guest/mod.ts");
+  const { execWord } = await import("./mod.ts");
   return execWord(shellLine(command));
 }
 

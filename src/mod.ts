@@ -1,0 +1,31 @@
+/**
+ * Run things in a microVM as easily as with `Deno.Command`.
+ *
+ * ```ts
+ * import { Vm } from "@dinovisor/dinovisor";
+ *
+ * await using vm = await Vm.boot();
+ * await vm.fs.writeTextFile("/tmp/greeting", "hello\n");
+ * console.log(await vm.sh`cat /tmp/greeting`.text());
+ * ```
+ *
+ * @module
+ */
+export { type GuestCommandOptions, Vm, type VmStatus } from "./sandbox/vm.ts";
+export type { DiskInit, NetInit, Ports, Size, VmOptions } from "./sandbox/vm_options.ts";
+export {
+  AgentError,
+  BootError,
+  CommandError,
+  ConfigError,
+  VmError,
+  type VmErrorOptions,
+} from "./sandbox/errors.ts";
+export type { GuestFs, GuestWriteOptions } from "./sandbox/guest_fs.ts";
+export type { GuestOutput } from "./sandbox/guest_output.ts";
+export type { GuestProcess } from "./sandbox/guest_process.ts";
+export type { GuestReadable } from "./sandbox/guest_readable.ts";
+export type { ShellCommand } from "./sandbox/shell_command.ts";
+export type { WaitTarget } from "./sandbox/waiting.ts";
+export type { VmConsole } from "./sandbox/vm_console.ts";
+export type { VsockConnection, VsockListener } from "./machine/mod.ts";

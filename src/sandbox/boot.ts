@@ -1,0 +1,132 @@
+/** From options to a machine that runs, with its console and its agent. */
+import { cachedGuest, ensuredGuest } from "../guest/default_guest.ts";
+import { hostGuestChoice } from "../guest/guest_choice.ts";
+import type { BuildProgress } from "../guest/mod.ts";
+import { ConsolePipe } from "../machine/console_pipe.ts";
+import { checkConfig, Machine, type MachineExit } from "../machine/mod.ts";
+import { Agent } from "./agent.ts";
+import { BootError, ConfigError, VmError } from "./errors.ts";
+import { VmConsole } from "./vm_console.ts";
+import { type GuestFiles, machineConfigOf, type VmOptions } from "./vm_options.ts";
+
+const COLUMNS = 80;
+const ROWS = 24;
+
+/** What a sandbox is made of. */
+export interface Booted {
+  readonly machine: Machine;
+  readonly console: VmConsole;
+  /** Undefined in a guest without one. */
+  readonly agent: Agent | undefined;
+  /** How the machine ends, once everything it has said is in the console, and nothing is left of it. */
+  readonly exited: Promise<MachineExit>;
+  /** From the start of the machine until the agent was up, or the guest's first instruction. */
+  readonly bootMs: number;
+}
+
+/** Rejects with ConfigError, BootError, VmError, errors of the guest's build, or the reason of the signal. */
+export async function bootMachine(options: VmOptions): Promise<Booted> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const guest = options.kernel === undefined ? await defaultGuest(signal) : undefined;
+  const config = machineConfigOf(options, guest);
+  const [problem] = checkConfig(config);
+  if (problem !== undefined) {
+    const { field, message, code, hint } = problem;
+    throw new ConfigError(field, message, code, hint === undefined ? {} : { hint });
+  }
+  signal?.throwIfAborted();
+  const pipe = await ConsolePipe.open();
+  const machine = await createMachine(config, pipe);
+  const console = new VmConsole(pipe.owner);
+  const hasAgent = guest !== undefined && options.agent !== "none";
+  const agent = hasAgent ? new Agent(machine) : undefined;
+  const exited = machine.exited.then(async (exit) => {
+    agent?.close();
+    pipe[Symbol.dispose](); // the end of the console
+    await console.ended;
+    return exit;
+  });
+  const begun = performance.now();
+  machine.start();
+  try {
+    if (agent !== undefined) await agentOf(agent, exited, console, signal);
+  } catch (error) {
+    await machine.stop();
+    await exited;
+    throw error;
+  }
+  return { machine, console, agent, exited, bootMs: performance.now() - begun };
+}
+
+async function createMachine(
+  config: Parameters<typeof Machine.create>[0],
+  pipe: ConsolePipe,
+): Promise<Machine> {
+  try {
+    const { fds } = pipe;
+    return await Machine.create(config, {
+      terminal: { isTty: false, columns: COLUMNS, rows: ROWS, fds },
+    });
+  } catch (error) {
+    pipe.owner.close();
+    pipe[Symbol.dispose]();
+    throw vmErrorOf(error);
+  }
+}
+
+/** Waits for the agent, or for why there will not be one. */
+async function agentOf(
+  agent: Agent,
+  exited: Promise<MachineExit>,
+  console: VmConsole,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void => aborted.reject(signal?.reason);
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    const end = exited.then(({ reason, detail }) => {
+      const why = detail === undefined ? reason : `${reason}, ${detail}`;
+      throw new BootError(
+        `The guest ended before it was up: ${why}`,
+        "BOOT_FAILED",
+        console.tail,
+        { hint: "see what its console said last: error.consoleTail" },
+      );
+    });
+    await Promise.race([ready(agent, end), end, aborted.promise]);
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+/** The end of the machine ends the wait for its agent, too, but says more. */
+async function ready(agent: Agent, end: Promise<never>): Promise<void> {
+  try {
+    await agent.ready();
+  } catch (error) {
+    if (error instanceof VmError) throw error;
+    await end;
+  }
+}
+
+async function defaultGuest(signal: AbortSignal | undefined): Promise<GuestFiles> {
+  const { kind } = hostGuestChoice();
+  const cached = await cachedGuest(kind);
+  if (cached !== undefined) return cached;
+  return (await ensuredGuest(kind, { progress: SILENT, signal })).files;
+}
+
+const SILENT: BuildProgress = { stage: () => {}, fraction: () => {} };
+
+/** Errors of the machine carry code and hint already. */
+function vmErrorOf(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { code, hint } = error as { code?: unknown; hint?: unknown };
+  if (typeof code !== "string") return error;
+  return new VmError(error.message, code, {
+    cause: error,
+    ...(typeof hint === "string" ? { hint } : {}),
+  });
+}

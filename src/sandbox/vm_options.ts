@@ -1,0 +1,163 @@
+/** What a sandbox is made from, and the machine that comes of it. */
+import type { DeviceConfig, MachineConfig, NetConfig } from "../machine/mod.ts";
+import { LIMITS } from "../machine/mod.ts";
+import { ConfigError } from "./errors.ts";
+
+/** Bytes, or a number with a unit; K, M and G are powers of 1024. */
+export type Size = number | `${number}${"K" | "M" | "G" | "KiB" | "MiB" | "GiB"}`;
+
+/** A disk of the guest's. */
+export interface DiskInit {
+  /** A raw image or a block device. */
+  readonly path: string | URL;
+  /** The guest may not write. */
+  readonly readonly?: boolean;
+  /** What the guest reads as its serial number; ASCII, at most 20 characters. */
+  readonly id?: string;
+}
+
+/** A network card. */
+export interface NetInit {
+  /** `user`: out through the host's own network, by passt. `tap`: an interface of the host. `user` when left out. */
+  readonly mode?: "user" | "tap";
+  /** The interface; `tap` only. */
+  readonly tap?: string;
+  /** Its address; a random one when left out. */
+  readonly mac?: string;
+}
+
+/** Ports of the host, and those of the guest that they lead to. */
+export type Ports = Readonly<Record<number, number>>;
+
+/** A sandbox. Everything may be left out. */
+export interface VmOptions {
+  /** A kernel of your own; the default guest's when left out. It has no agent unless its initrd or root starts one. */
+  readonly kernel?: string | URL;
+  /** Its initial RAM disk. */
+  readonly initrd?: string | URL;
+  /** More words for the kernel. */
+  readonly cmdline?: string | readonly string[];
+  /** RAM; 128 MiB when left out. */
+  readonly memory?: Size;
+  /** vCPUs; 1 when left out. */
+  readonly cpus?: number;
+  /** For people, and `Vm.name`. */
+  readonly name?: string;
+  /** Ends the machine when it is aborted, also while it boots: `Vm.boot` rejects with its reason then. */
+  readonly signal?: AbortSignal;
+  /** Variables of every command. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Disks, behind the default guest's root (/dev/vda): the first is /dev/vdb there, /dev/vda with a kernel of your own. */
+  readonly disks?: readonly DiskInit[];
+  /** None when left out. */
+  readonly net?: false | NetInit;
+  /** Ports of the host that lead to ports of the guest, on 127.0.0.1; with `net: {mode: "user"}`. */
+  readonly ports?: Ports;
+  /** The guest's context id and a socket for other programs; each may be left out. */
+  readonly vsock?: { readonly cid?: number; readonly path?: string | URL };
+  /** `none`: the guest has no agent, so there are no commands and files, and it has booted when it runs. */
+  readonly agent?: "auto" | "none";
+}
+
+/** Files of the default guest. */
+export interface GuestFiles {
+  readonly kernel: string;
+  readonly initrd?: string;
+  readonly root: string;
+}
+
+const MIB = 2 ** 20;
+const DEFAULT_MEMORY = 128 * MIB;
+const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
+const FIRST_CID = 3;
+
+/** A path, of a path or a file URL. Throws ConfigError. */
+function pathOf(field: string, path: string | URL): string {
+  if (typeof path === "string") return path;
+  if (path.protocol === "file:") return decodeURIComponent(path.pathname);
+  throw new ConfigError(field, `Cannot use ${field} ${path.href}: it is no file`, "URL_NO_FILE");
+}
+
+/** Bytes. Throws ConfigError. */
+export function sizeOf(field: string, size: Size): number {
+  const [, digits = "", unit] = /^(\d+(?:\.\d+)?)([KMG])(?:iB)?$/.exec(String(size)) ?? [];
+  const bytes = typeof size === "number"
+    ? size
+    : Number(digits || NaN) * (UNITS[unit ?? ""] ?? NaN);
+  if (Number.isSafeInteger(bytes) && bytes > 0) return bytes;
+  throw new ConfigError(field, `Cannot use ${field} "${size}": it is no size`, "SIZE_INVALID", {
+    hint: 'write a number of bytes, or "256MiB"',
+  });
+}
+
+/** The machine of `options`; `guest` is there when no kernel was given. Throws ConfigError. */
+export function machineConfigOf(options: VmOptions, guest: GuestFiles | undefined): MachineConfig {
+  const memory = sizeOf("memory", options.memory ?? DEFAULT_MEMORY);
+  if (memory % MIB !== 0) {
+    throw new ConfigError("memory", `Cannot use memory of ${memory} bytes`, "SIZE_INVALID", {
+      hint: "whole MiB are possible",
+    });
+  }
+  const vcpus = options.cpus ?? 1;
+  if (!Number.isInteger(vcpus) || vcpus < LIMITS.vcpus.min || vcpus > LIMITS.vcpus.max) {
+    throw new ConfigError("cpus", `Cannot use cpus ${vcpus}`, "CPUS_INVALID", {
+      hint: `${LIMITS.vcpus.min} to ${LIMITS.vcpus.max} are possible`,
+    });
+  }
+  const initrd = options.initrd === undefined ? guest?.initrd : pathOf("initrd", options.initrd);
+  const hasAgent = guest !== undefined && options.agent !== "none";
+  const words = [
+    ...(guest === undefined ? [] : ["root=/dev/vda ro"]),
+    ...(hasAgent ? ["dinovisor.agent"] : []),
+    ...[options.cmdline ?? []].flat(),
+  ];
+  return {
+    kernel: {
+      image: options.kernel === undefined ? guest?.kernel ?? "" : pathOf("kernel", options.kernel),
+      ...(initrd === undefined ? {} : { initrd }),
+      ...(words.length === 0 ? {} : { cmdline: words.join(" ") }),
+    },
+    memoryMib: memory / MIB,
+    vcpus,
+    discovery: "auto",
+    console: guest === undefined ? { mode: "auto" } : { mode: "auto", input: "virtio" },
+    devices: devicesOf(options, guest),
+  };
+}
+
+function devicesOf(options: VmOptions, guest: GuestFiles | undefined): DeviceConfig[] {
+  const { vsock = {}, net = false } = options;
+  return [
+    ...(guest === undefined
+      ? []
+      : [{ kind: "block", path: guest.root, readOnly: true, direct: false, id: "root" } as const]),
+    ...(options.disks ?? []).map(({ path, readonly = false, id }) => ({
+      kind: "block" as const,
+      path: pathOf("disks", path),
+      readOnly: readonly,
+      direct: false,
+      ...(id === undefined ? {} : { id }),
+    })),
+    ...(net === false ? [] : [netOf(net, options.ports ?? {})]),
+    {
+      kind: "vsock",
+      cid: vsock.cid ?? FIRST_CID,
+      ...(vsock.path === undefined ? {} : { uds: pathOf("vsock.path", vsock.path) }),
+    },
+  ];
+}
+
+function netOf({ mode = "user", tap, mac }: NetInit, ports: Ports): NetConfig {
+  const address = mac === undefined ? {} : { mac };
+  if (mode === "user") {
+    const forwards = Object.entries(ports).map(([host, guestPort]) => ({
+      hostPort: Number(host),
+      guestPort,
+    }));
+    return { kind: "net", backend: { type: "user", forwards }, ...address };
+  }
+  if (tap !== undefined) return { kind: "net", backend: { type: "tap", name: tap }, ...address };
+  throw new ConfigError("net.tap", "Cannot connect a card to no interface", "TAP_MISSING", {
+    hint: 'name one: net: { mode: "tap", tap: "tap0" }',
+  });
+}

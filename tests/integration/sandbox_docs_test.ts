@@ -1,0 +1,17 @@
+/** The examples in the documentation of `src/mod.ts` run as they stand there. */
+import { assert, assertEquals } from "../../src/std/assert.ts";
+import { linuxTest } from "../support/kvm.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+
+linuxTest("each example in the documentation runs", async () => {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["test", "-A", "--doc", "src/mod.ts", "src/sandbox/vm.ts"],
+    cwd: ROOT,
+    stdin: "null",
+    env: { NO_COLOR: "1" },
+  }).output();
+  const text = new TextDecoder().decode(stdout);
+  assertEquals(code, 0, text + new TextDecoder().decode(stderr));
+  assert(/^ok \| 3 passed/m.test(text), text);
+});
