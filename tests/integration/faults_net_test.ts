@@ -17,7 +17,7 @@ import {
 import { EpollLoop } from "../../src/loop/epoll_loop.ts";
 import { ECONNREFUSED } from "../../src/sys/sys_error.ts";
 import { UnixListener } from "../../src/sys/unix_listener.ts";
-import { unixPair } from "../../src/sys/unix_socket.ts";
+import { childPair } from "../../src/sys/unix_socket.ts";
 import { IovecList } from "../../src/virtio/iovec_list.ts";
 import { missingProgram } from "../support/debian_program.ts";
 import { CliProcess, tinyArgs } from "../support/cli_process.ts";
@@ -182,7 +182,7 @@ hostTest("a program that hangs up at once is called again twice a second", undef
   const loop = new ManualLoop();
   let calls = 0;
   const source = new ConnectingSource(() => {
-    const [ours, theirs] = unixPair();
+    const [ours, theirs] = childPair();
     theirs.close();
     calls++;
     return ours;
@@ -211,7 +211,7 @@ hostTest("a program that comes back after a while is found at once", undefined, 
   const source = new ConnectingSource(() => {
     calls++;
     const answer = answers.shift() ?? ECONNREFUSED;
-    return answer === "there" ? unixPair()[0] : answer;
+    return answer === "there" ? childPair()[0] : answer;
   }, loop);
   let connected = 0;
   const take = (fd: Disposable) => {
@@ -311,7 +311,7 @@ hostTest(
 
 hostTest("a port whose reader has gone loses output, and is said to", undefined, () => {
   using loop = new EpollLoop(0);
-  const [ours, theirs] = unixPair();
+  const [ours, theirs] = childPair();
   const failures: string[] = [];
   const channel = new FdChannel(loop, -1, ours.number, (message) => {
     failures.push(message);
