@@ -2,7 +2,7 @@
 import type { DeviceConfig } from "../../devices/mod.ts";
 import type { ConsoleConfigMode, KernelConfig, MachineConfig } from "../machine/config.ts";
 import type { Problem } from "../virtio/device_kind.ts";
-import type { GuestFiles } from "../guest/default_guest.ts";
+import { DHCP_WORD, type GuestFiles } from "../guest/default_guest.ts";
 import type { RunSettings } from "./run_settings.ts";
 
 /** The default guest, and the word that makes it run a command. */
@@ -72,7 +72,11 @@ function kernelConfig(settings: RunSettings, guest: GuestSetup | undefined): Ker
 function guestWords(settings: RunSettings): string[] {
   // A command's output shares the console with the kernel's log, so that stays quiet for commands.
   const quiet = !settings.verbose || settings.command !== undefined;
-  return quiet ? [`root=/dev/vda ro ${QUIET}`] : ["root=/dev/vda ro"];
+  const isServed = settings.nets.some(({ backend }) => backend.type === "user");
+  return [
+    quiet ? `root=/dev/vda ro ${QUIET}` : "root=/dev/vda ro",
+    ...(isServed ? [DHCP_WORD] : []), // passt answers it; on a tap, who knows
+  ];
 }
 
 function rootDisk(guest: GuestSetup): DeviceConfig {

@@ -8,6 +8,9 @@ import type { GuestKind } from "./guest_choice.ts";
 /** The suite whose cloud kernel is the stock guest's: the one our own kernel's source is from, too. */
 const STOCK_SUITE: DebianSuite = "bookworm";
 
+/** The kernel word that makes the default guest ask for the address of its first card before anything else. */
+export const DHCP_WORD = "dinovisor.dhcp";
+
 /** The default guest's files. */
 export interface GuestFiles {
   readonly kernel: string;

@@ -25,7 +25,7 @@ const COMPILER_FLAGS = ["-mmemset-strategy", "-mmemcpy-strategy"]
 
 /** Raise it when the way of building changes and the files do not. */
 const KERNEL_RECIPE_VERSION = "1";
-const ROOT_RECIPE_VERSION = "1";
+const ROOT_RECIPE_VERSION = "2";
 
 /** Everything a kernel build takes besides the source. */
 export interface KernelRecipe {

@@ -25,6 +25,7 @@ const DIRECTORIES = [
   "bin",
   "dev",
   "etc",
+  "etc/udhcpc",
   "mnt",
   "proc",
   "root",
@@ -35,11 +36,24 @@ const DIRECTORIES = [
   "usr",
 ];
 
+/** Where Debian's busybox looks for it. */
+const DHCP_SCRIPT = "etc/udhcpc/default.script";
+
 const FILES: Readonly<Record<string, string>> = {
   "etc/group": "root:x:0:\n",
   "etc/hosts": "127.0.0.1 localhost\n",
   "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
   "etc/profile": "export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n",
+  [DHCP_SCRIPT]: `#!/bin/sh
+# What udhcpc calls with what it has learnt.
+[ "$1" = bound ] || [ "$1" = renew ] || exit 0
+ip address replace "$ip/\${mask:-24}" dev "$interface"
+[ -z "$mtu" ] || ip link set "$interface" mtu "$mtu"
+for gateway in $router; do
+  ip route replace default via "$gateway" dev "$interface" && break
+done
+for server in $dns; do echo "nameserver $server"; done > /run/resolv.conf
+`,
 };
 
 /** A fixed identity, so that equal contents give equal images. */
@@ -136,6 +150,8 @@ class RootImageBuild {
     for (const [name, text] of Object.entries(FILES)) {
       await Deno.writeTextFile(`${this.#root}/${name}`, text);
     }
+    await Deno.chmod(`${this.#root}/${DHCP_SCRIPT}`, 0o755);
+    await Deno.symlink("/run/resolv.conf", `${this.#root}/etc/resolv.conf`); // the root is read-only
     await Deno.copyFile(busybox, `${this.#root}/bin/busybox`);
     await Deno.chmod(`${this.#root}/bin/busybox`, 0o755);
     for (const applet of (await capture(busybox, ["--list"])).split("\n")) {

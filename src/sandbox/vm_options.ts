@@ -1,6 +1,7 @@
 /** What a sandbox is made from, and the machine that comes of it. */
 import type { DeviceConfig, MachineConfig, NetConfig } from "../machine/mod.ts";
 import { LIMITS } from "../machine/mod.ts";
+import { DHCP_WORD } from "../guest/default_guest.ts";
 import { ConfigError } from "./errors.ts";
 
 /** Bytes, or a number with a unit; K, M and G are powers of 1024. */
@@ -18,7 +19,10 @@ export interface DiskInit {
 
 /** A network card. */
 export interface NetInit {
-  /** `user`: out through the host's own network, by passt. `tap`: an interface of the host. `user` when left out. */
+  /**
+   * `user`: out through the host's own network, by passt; the default guest has its address when it is up. `tap`: an
+   * interface of the host. `user` when left out.
+   */
   readonly mode?: "user" | "tap";
   /** The interface; `tap` only. */
   readonly tap?: string;
@@ -109,6 +113,7 @@ export function machineConfigOf(options: VmOptions, guest: GuestFiles | undefine
   const words = [
     ...(guest === undefined ? [] : ["root=/dev/vda ro"]),
     ...(hasAgent ? ["dinovisor.agent"] : []),
+    ...(guest !== undefined && options.net && options.net.mode !== "tap" ? [DHCP_WORD] : []),
     ...[options.cmdline ?? []].flat(),
   ];
   return {

@@ -141,13 +141,13 @@ export async function tinyReport(
 /** What a boot of the default guest may take, and on the first call of a machine's life its build. */
 const LINUX_LIMIT_MS = 20 * 60_000;
 
-/** A test with the default guest, which is made first where the cache has none. */
-export function linuxTest(name: string, work: () => Promise<void>): void {
+/** A test with the default guest, which is made first where the cache has none. `ignore`: why it cannot be run. */
+export function linuxTest(name: string, work: () => Promise<void>, ignore?: string): void {
   const withGuest = async () => {
     await ensureDefaultGuest();
     await work();
   };
-  kvmTest(name, withGuest, { limitMs: LINUX_LIMIT_MS });
+  kvmTest(name, withGuest, { limitMs: LINUX_LIMIT_MS, ignore });
 }
 
 async function ensureDefaultGuest(): Promise<void> {

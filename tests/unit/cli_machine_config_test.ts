@@ -43,6 +43,16 @@ Deno.test("the default guest's disk is the first, the user's words are the last"
   ]);
 });
 
+Deno.test("the default guest asks for its address where passt is there to answer", () => {
+  const wordsOf = (guest: typeof GUEST | undefined, ...words: string[]) =>
+    machineConfig(settingsOf(...words), guest).kernel.cmdline ?? "";
+  assertStringIncludes(wordsOf(GUEST, "--net", "user"), " dinovisor.dhcp");
+  for (const net of [["--net", "tap=vm0"], []]) {
+    assertEquals(wordsOf(GUEST, ...net).includes("dhcp"), false);
+  }
+  assertEquals(wordsOf(undefined, "-k", "v", "--net", "user"), "");
+});
+
 Deno.test("a default guest's initramfs goes along, unless the user brings one", () => {
   const stock = { ...GUEST, initrd: "/cache/initrd" };
   assertEquals(machineConfig(settingsOf(), stock).kernel.initrd, "/cache/initrd");

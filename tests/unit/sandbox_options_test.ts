@@ -49,6 +49,15 @@ Deno.test("a kernel of one's own gets nothing unasked but the vsock device", () 
   });
 });
 
+Deno.test("the default guest asks for its address where passt is there to answer", () => {
+  const cmdlineOf = (options: VmOptions) => machineConfigOf(options, GUEST).kernel.cmdline;
+  assertEquals(cmdlineOf({ net: {} }), "root=/dev/vda ro dinovisor.agent dinovisor.dhcp");
+  assertEquals(
+    cmdlineOf({ net: { mode: "tap", tap: "vm0" } }),
+    "root=/dev/vda ro dinovisor.agent",
+  );
+});
+
 Deno.test("agent: none leaves the agent's word away", () => {
   assertEquals(machineConfigOf({ agent: "none" }, GUEST).kernel.cmdline, "root=/dev/vda ro");
 });

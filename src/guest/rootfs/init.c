@@ -7,6 +7,8 @@
  * status to the monitor's exit register, I/O port 0xf4. With `dinovisor.agent` it runs the agent, and powers off when
  * that ends.
  *
+ * With `dinovisor.dhcp` it first asks for the address of eth0.
+ *
  * It ends the machine early, in order and without a status, when the power button is pressed or a program asks by
  * the signals of busybox: SIGUSR1 and SIGUSR2 to power off, SIGTERM and SIGINT (Ctrl-Alt-Del) to restart.
  */
@@ -182,6 +184,25 @@ static long fork(void)
 	return child;
 }
 
+/* Asks for the card's address, and waits until it has one or nobody answers: a command may need it at once. */
+static void configure_card(void)
+{
+	static char *environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", 0 };
+	static char *words[] = { "sh", "-c", "ip link set eth0 up && exec udhcpc -q -n -t 4 -T 1 -i eth0", 0 };
+	int status;
+	long child = fork();
+
+	if (child == 0) {
+		long nothing = call(__NR_open, (long)"/dev/null", O_RDWR, 0, 0, 0);
+
+		for (long file = 0; file < 3; file++)
+			call(__NR_dup2, nothing, file, 0, 0, 0);
+		call(__NR_execve, (long)"/bin/sh", (long)words, (long)environment, 0, 0);
+		call(__NR_exit, 127, 0, 0, 0, 0);
+	}
+	call(__NR_wait4, child, (long)&status, 0, 0, 0);
+}
+
 /* Waits for a press of the power button on any of the inputs, and has it done what `poweroff` would do. */
 static void watch_inputs(struct pollfd *inputs, int count)
 {
@@ -320,7 +341,7 @@ __attribute__((noreturn, used)) static void start(void)
 	static char line[COMMAND_LINE_SIZE];
 	char *command;
 	long console, child, asked;
-	int status = 0, has_agent;
+	int status = 0, has_agent, has_card;
 
 	mount("devtmpfs", "/dev"); /* The kernel has done so, unless it was told not to. */
 	mount("proc", "/proc");
@@ -332,6 +353,7 @@ __attribute__((noreturn, used)) static void start(void)
 	read_file("/proc/cmdline", line, sizeof(line));
 	command = find_word(line, "dinovisor.exec=");
 	has_agent = find_word(line, "dinovisor.agent") != 0;
+	has_card = find_word(line, "dinovisor.dhcp") != 0;
 	if (has_agent)
 		mount("tmpfs", "/root"); /* the root image is read-only, and commands begin there */
 	console = open_console();
@@ -346,6 +368,8 @@ __attribute__((noreturn, used)) static void start(void)
 	call(__NR_rt_sigprocmask, SIG_BLOCK, (long)&waited, 0, SIGNAL_SET_SIZE, 0);
 	call(__NR_rt_sigprocmask, SIG_BLOCK, (long)&background, 0, SIGNAL_SET_SIZE, 0);
 	watch_power_button();
+	if (has_card)
+		configure_card();
 	child = fork();
 	if (child == 0) {
 		char *interactive[] = { "sh", 0 }, *agent[] = { "agent", 0 };
