@@ -28,4 +28,5 @@ export type { GuestReadable } from "./sandbox/guest_readable.ts";
 export type { ShellCommand } from "./sandbox/shell_command.ts";
 export type { WaitTarget } from "./sandbox/waiting.ts";
 export type { VmConsole } from "./sandbox/vm_console.ts";
-export type { VsockConnection, VsockListener } from "./machine/mod.ts";
+export { Switch } from "./machine/mod.ts";
+export type { SwitchConfig, VsockConnection, VsockListener } from "./machine/mod.ts";

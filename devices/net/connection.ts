@@ -35,6 +35,7 @@ export interface SocketConfig {
 
 /** A switch of this process, where other machines are: `backend` of a `Switch`. For any number of cards. */
 export interface SwitchConfig {
+  /** Tells the kinds of connections apart. */
   readonly type: "switch";
   /** A name that only this process can call. */
   readonly switch: string;

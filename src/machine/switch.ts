@@ -84,6 +84,7 @@ export class Switch implements AsyncDisposable {
     }
   }
 
+  /** Ends it, as `close` does. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -19,6 +19,7 @@ import {
   WRITE_APPEND,
   WRITE_NEW,
 } from "./protocol.ts";
+import { download, upload } from "./trees.ts";
 
 /** Most bytes of a file in one frame. */
 const PIECE_BYTES = 32 * 1024;
@@ -164,6 +165,21 @@ export class GuestFs {
   async rename(oldPath: string, newPath: string): Promise<void> {
     await using request = await this.#begin(FRAME.rename, "rename", oldPath, { other: newPath });
     await request.done();
+  }
+
+  /**
+   * Copies a file or a whole directory of the host into the guest, and makes the directories above it. Links are followed.
+   */
+  async upload(host: string | URL, guest: string): Promise<void> {
+    await upload(this, host, guest);
+  }
+
+  /**
+   * Copies a file or a whole directory of the guest to the host, and makes the directories above it. Symbolic links are left
+   * out, since the guest could lead them anywhere.
+   */
+  async download(guest: string, host: string | URL): Promise<void> {
+    await download(this, guest, host);
   }
 
   async #begin(

@@ -1,5 +1,5 @@
 /** What a sandbox is made from, and the machine that comes of it. */
-import type { DeviceConfig, MachineConfig, NetConfig } from "../machine/mod.ts";
+import type { DeviceConfig, MachineConfig, NetConfig, Switch } from "../machine/mod.ts";
 import { LIMITS } from "../machine/mod.ts";
 import { DHCP_WORD } from "../guest/default_guest.ts";
 import { ConfigError } from "./errors.ts";
@@ -18,17 +18,13 @@ export interface DiskInit {
 }
 
 /** A network card. */
-export interface NetInit {
-  /**
-   * `user`: out through the host's own network, by passt; the default guest has its address when it is up. `tap`: an
-   * interface of the host. `user` when left out.
-   */
-  readonly mode?: "user" | "tap";
-  /** The interface; `tap` only. */
-  readonly tap?: string;
-  /** Its address; a random one when left out. */
-  readonly mac?: string;
-}
+export type NetInit =
+  /** Out through the host's own network, by passt; the default guest has its address when it is up. */
+  | { readonly mode?: "user"; readonly mac?: string }
+  /** An interface of the host. */
+  | { readonly mode: "tap"; readonly tap: string; readonly mac?: string }
+  /** To other machines of this program. */
+  | { readonly mode: "switch"; readonly switch: Switch; readonly mac?: string };
 
 /** Ports of the host, and those of the guest that they lead to. */
 export type Ports = Readonly<Record<number, number>>;
@@ -53,7 +49,7 @@ export interface VmOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Disks, behind the default guest's root (/dev/vda): the first is /dev/vdb there, /dev/vda with a kernel of your own. */
   readonly disks?: readonly DiskInit[];
-  /** None when left out. */
+  /** No card when left out. */
   readonly net?: false | NetInit;
   /** Ports of the host that lead to ports of the guest, on 127.0.0.1; with `net: {mode: "user"}`. */
   readonly ports?: Ports;
@@ -113,7 +109,9 @@ export function machineConfigOf(options: VmOptions, guest: GuestFiles | undefine
   const words = [
     ...(guest === undefined ? [] : ["root=/dev/vda ro"]),
     ...(hasAgent ? ["dinovisor.agent"] : []),
-    ...(guest !== undefined && options.net && options.net.mode !== "tap" ? [DHCP_WORD] : []),
+    ...(guest !== undefined && options.net && (options.net.mode ?? "user") === "user"
+      ? [DHCP_WORD]
+      : []),
     ...[options.cmdline ?? []].flat(),
   ];
   return {
@@ -152,16 +150,26 @@ function devicesOf(options: VmOptions, guest: GuestFiles | undefined): DeviceCon
   ];
 }
 
-function netOf({ mode = "user", tap, mac }: NetInit, ports: Ports): NetConfig {
-  const address = mac === undefined ? {} : { mac };
-  if (mode === "user") {
-    const forwards = Object.entries(ports).map(([host, guestPort]) => ({
-      hostPort: Number(host),
-      guestPort,
-    }));
-    return { kind: "net", backend: { type: "user", forwards }, ...address };
+function netOf(init: NetInit, ports: Ports): NetConfig {
+  const address = init.mac === undefined ? {} : { mac: init.mac };
+  switch (init.mode) {
+    case "tap":
+      return { kind: "net", backend: { type: "tap", name: tapOf(init.tap) }, ...address };
+    case "switch":
+      return { kind: "net", backend: init.switch.backend, ...address };
+    default: {
+      const forwards = Object.entries(ports).map(([host, guestPort]) => ({
+        hostPort: Number(host),
+        guestPort,
+      }));
+      return { kind: "net", backend: { type: "user", forwards }, ...address };
+    }
   }
-  if (tap !== undefined) return { kind: "net", backend: { type: "tap", name: tap }, ...address };
+}
+
+/** Programs without types can leave it out. */
+function tapOf(tap: string | undefined): string {
+  if (tap !== undefined) return tap;
   throw new ConfigError("net.tap", "Cannot connect a card to no interface", "TAP_MISSING", {
     hint: 'name one: net: { mode: "tap", tap: "tap0" }',
   });

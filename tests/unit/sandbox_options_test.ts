@@ -1,6 +1,11 @@
 /** From the options of `Vm.boot` to a machine. */
 import { ConfigError } from "../../src/sandbox/errors.ts";
-import { machineConfigOf, sizeOf, type VmOptions } from "../../src/sandbox/vm_options.ts";
+import {
+  machineConfigOf,
+  type NetInit,
+  sizeOf,
+  type VmOptions,
+} from "../../src/sandbox/vm_options.ts";
 import { assertEquals, assertThrows } from "../../src/std/assert.ts";
 
 const GUEST = { kernel: "/c/vmlinux", root: "/c/root.ext2" };
@@ -75,7 +80,7 @@ const WRONG: readonly (readonly [VmOptions, field: string, code: string])[] = [
   [{ cpus: 0 }, "cpus", "CPUS_INVALID"],
   [{ cpus: 33 }, "cpus", "CPUS_INVALID"],
   [{ cpus: 1.5 }, "cpus", "CPUS_INVALID"],
-  [{ net: { mode: "tap" } }, "net.tap", "TAP_MISSING"],
+  [{ net: { mode: "tap" } as NetInit }, "net.tap", "TAP_MISSING"],
   [{ kernel: new URL("https://example.com/k") }, "kernel", "URL_NO_FILE"],
 ];
 for (const [options, field, code] of WRONG) {

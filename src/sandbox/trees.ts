@@ -1,0 +1,62 @@
+/** Whole directories, from the host into the guest and back. */
+import { ConfigError } from "./errors.ts";
+import type { GuestFs } from "./guest_fs.ts";
+
+/** Permission bits of a mode. */
+const PERMISSIONS = 0o7777;
+
+/** The path of a file URL, or the path itself. Throws ConfigError for other URLs. */
+function hostPath(path: string | URL): string {
+  if (typeof path === "string") return path;
+  if (path.protocol === "file:") return decodeURIComponent(path.pathname);
+  throw new ConfigError("path", `Cannot use ${path.href}: it is no file`, "URL_NO_FILE");
+}
+
+/**
+ * Copies a file or directory of the host to `guest`, which is made; directories above it, too. Permission bits go along,
+ * owners do not. Symbolic links are followed. What is neither file nor directory is left out.
+ */
+export async function upload(fs: GuestFs, host: string | URL, guest: string): Promise<void> {
+  const from = hostPath(host);
+  const { isDirectory, isFile, mode } = await Deno.stat(from);
+  const permissions = (mode ?? 0o644) & PERMISSIONS;
+  if (isFile) {
+    await fs.mkdir(parentOf(guest), { recursive: true });
+    using file = await Deno.open(from);
+    await fs.writeFile(guest, file.readable, { mode: permissions });
+  } else if (isDirectory) {
+    await fs.mkdir(guest, { recursive: true, mode: permissions });
+    for await (const { name } of Deno.readDir(from)) {
+      await upload(fs, `${from}/${name}`, `${guest}/${name}`);
+    }
+  }
+}
+
+/**
+ * Copies a file or directory of the guest to `host`, which is made; directories above it, too. Permission bits go along,
+ * owners do not. Symbolic links are left out: the guest could make one that leads anywhere on the host.
+ */
+export async function download(fs: GuestFs, guest: string, host: string | URL): Promise<void> {
+  const to = hostPath(host);
+  const { isDirectory, isFile, mode } = await fs.lstat(guest);
+  const permissions = (mode ?? 0o644) & PERMISSIONS;
+  if (isFile) {
+    await Deno.mkdir(parentOf(to), { recursive: true });
+    await Deno.writeFile(to, fs.readStream(guest), { mode: permissions & 0o777 });
+  } else if (isDirectory) {
+    await Deno.mkdir(to, { recursive: true });
+    for await (const { name } of fs.readDir(guest)) {
+      if (isPlain(name)) await download(fs, `${guest}/${name}`, `${to}/${name}`);
+    }
+  }
+}
+
+/** The guest is not trusted: a name is one part of a path, or it could lead out of the directory. */
+function isPlain(name: string): boolean {
+  return name !== "" && name !== "." && name !== ".." && !/[/\0]/.test(name);
+}
+
+function parentOf(path: string): string {
+  const end = path.lastIndexOf("/");
+  return end === -1 ? "." : end === 0 ? "/" : path.slice(0, end);
+}
