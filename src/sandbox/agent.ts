@@ -16,6 +16,9 @@ import {
   word,
 } from "./protocol.ts";
 
+/** A try takes up to two seconds by itself. */
+const MAX_TRIES = 10;
+const AGAIN_MS = 100;
 const ENOENT = 2;
 const E2BIG = 7;
 const EACCES = 13;
@@ -47,15 +50,21 @@ export class Agent {
     this.#inputRoom = word(hello, 1);
   }
 
-  /** A session. Rejects with AgentError. */
+  /** A session. A guest that is short of time, or has too many calls waiting, is called again. Rejects with AgentError. */
   async open(): Promise<VsockConnection> {
-    try {
-      return await this.#machine.connect({ vsock: AGENT_PORT });
-    } catch (cause) {
-      throw new AgentError("Cannot reach the guest's agent", "AGENT_GONE", {
-        cause,
-        hint: "the machine has ended, is paused, or its agent was killed: see its console",
-      });
+    for (let tries = 1;; tries++) {
+      try {
+        return await this.#machine.connect({ vsock: AGENT_PORT });
+      } catch (cause) {
+        if (tries < MAX_TRIES && this.#machine.status === "running") {
+          await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+          continue;
+        }
+        throw new AgentError("Cannot reach the guest's agent", "AGENT_GONE", {
+          cause,
+          hint: "the machine has ended, is paused, or its agent was killed: see its console",
+        });
+      }
     }
   }
 

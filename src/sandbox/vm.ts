@@ -256,6 +256,7 @@ export class Vm implements AsyncDisposable {
     { signal = AbortSignal.timeout(SHUTDOWN_MS) }: { readonly signal?: AbortSignal } = {},
   ): Promise<VmStatus> {
     if (this.#state === "stopped") return await this.status;
+    if (this.#state === "paused") this.resume();
     const kill = (): void => this.kill();
     signal.addEventListener("abort", kill, { once: true });
     try {
