@@ -5,9 +5,9 @@ import type { BuildProgress } from "../guest/mod.ts";
 import { ConsolePipe } from "../machine/console_pipe.ts";
 import { checkConfig, Machine, type MachineExit } from "../machine/mod.ts";
 import { Agent } from "./agent.ts";
-import { BootError, ConfigError, VmError } from "./errors.ts";
+import { BootError, VmError } from "./errors.ts";
 import { VmConsole } from "./vm_console.ts";
-import { type GuestFiles, machineConfigOf, type VmOptions } from "./vm_options.ts";
+import { configErrorOf, type GuestFiles, machineConfigOf, type VmOptions } from "./vm_options.ts";
 
 const COLUMNS = 80;
 const ROWS = 24;
@@ -31,10 +31,7 @@ export async function bootMachine(options: VmOptions): Promise<Booted> {
   const guest = options.kernel === undefined ? await defaultGuest(signal) : undefined;
   const config = machineConfigOf(options, guest);
   const [problem] = checkConfig(config);
-  if (problem !== undefined) {
-    const { field, message, code, hint } = problem;
-    throw new ConfigError(field, message, code, hint === undefined ? {} : { hint });
-  }
+  if (problem !== undefined) throw configErrorOf(problem);
   signal?.throwIfAborted();
   const pipe = await ConsolePipe.open();
   const machine = await createMachine(config, pipe);

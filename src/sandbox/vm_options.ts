@@ -1,5 +1,5 @@
 /** What a sandbox is made from, and the machine that comes of it. */
-import type { DeviceConfig, MachineConfig, NetConfig, Switch } from "../machine/mod.ts";
+import type { DeviceConfig, MachineConfig, NetConfig, Problem, Switch } from "../machine/mod.ts";
 import { LIMITS } from "../machine/mod.ts";
 import { DHCP_WORD } from "../guest/default_guest.ts";
 import { ConfigError } from "./errors.ts";
@@ -90,6 +90,31 @@ export function sizeOf(field: string, size: Size): number {
   });
 }
 
+/** The options behind the flags that the machine's checks speak of. */
+const OPTIONS: Readonly<Record<string, keyof VmOptions>> = {
+  "--kernel": "kernel",
+  "--initrd": "initrd",
+  "--cmdline": "cmdline",
+  "--mem": "memory",
+  "--cpus": "cpus",
+  "--disk": "disks",
+  "--net": "net",
+  "--publish": "ports",
+  "--vsock": "vsock",
+};
+
+/** A problem that the machine's checks have found, in the words of the options. */
+export function configErrorOf({ field, message, code, hint }: Problem): ConfigError {
+  const inOptions = (text: string): string =>
+    text.replace(/--\w+/g, (flag) => OPTIONS[flag] ?? flag);
+  return new ConfigError(
+    inOptions(field),
+    inOptions(message),
+    code,
+    hint === undefined ? {} : { hint: inOptions(hint) },
+  );
+}
+
 /** The machine of `options`; `guest` is there when no kernel was given. Throws ConfigError. */
 export function machineConfigOf(options: VmOptions, guest: GuestFiles | undefined): MachineConfig {
   const memory = sizeOf("memory", options.memory ?? DEFAULT_MEMORY);
@@ -129,7 +154,13 @@ export function machineConfigOf(options: VmOptions, guest: GuestFiles | undefine
 }
 
 function devicesOf(options: VmOptions, guest: GuestFiles | undefined): DeviceConfig[] {
-  const { vsock = {}, net = false } = options;
+  const { vsock = {}, net = false, ports = {} } = options;
+  const isServed = net !== false && (net.mode ?? "user") === "user";
+  if (Object.keys(ports).length > 0 && !isServed) {
+    throw new ConfigError("ports", "Cannot lead ports to a guest without passt", "PORTS_NO_NET", {
+      hint: "add net: {}; by vm.connect and vm.fetch this program reaches them without",
+    });
+  }
   return [
     ...(guest === undefined
       ? []
@@ -141,7 +172,7 @@ function devicesOf(options: VmOptions, guest: GuestFiles | undefined): DeviceCon
       direct: false,
       ...(id === undefined ? {} : { id }),
     })),
-    ...(net === false ? [] : [netOf(net, options.ports ?? {})]),
+    ...(net === false ? [] : [netOf(net, ports)]),
     {
       kind: "vsock",
       cid: vsock.cid ?? FIRST_CID,

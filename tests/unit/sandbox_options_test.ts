@@ -1,6 +1,7 @@
 /** From the options of `Vm.boot` to a machine. */
 import { ConfigError } from "../../src/sandbox/errors.ts";
 import {
+  configErrorOf,
   machineConfigOf,
   type NetInit,
   sizeOf,
@@ -75,12 +76,30 @@ Deno.test("sizes are bytes or have a unit", () => {
   }
 });
 
+Deno.test("what the machine's checks find is said in the words of the options", () => {
+  const error = configErrorOf({
+    field: "--mem",
+    code: "MEMORY_HOST",
+    message: "Cannot make it with --mem and --disk",
+    hint: "ask for less with --mem, or look at --quiet",
+  });
+  assertEquals([error.field, error.code], ["memory", "MEMORY_HOST"]);
+  assertEquals(error.message, "Cannot make it with memory and disks");
+  assertEquals(error.hint, "ask for less with memory, or look at --quiet");
+});
+
 const WRONG: readonly (readonly [VmOptions, field: string, code: string])[] = [
   [{ memory: 2 ** 20 + 1 }, "memory", "SIZE_INVALID"],
   [{ cpus: 0 }, "cpus", "CPUS_INVALID"],
   [{ cpus: 33 }, "cpus", "CPUS_INVALID"],
   [{ cpus: 1.5 }, "cpus", "CPUS_INVALID"],
   [{ net: { mode: "tap" } as NetInit }, "net.tap", "TAP_MISSING"],
+  [{ ports: { 8080: 80 } }, "ports", "PORTS_NO_NET"],
+  [
+    { ports: { 8080: 80 }, net: { mode: "tap", tap: "vm0" } },
+    "ports",
+    "PORTS_NO_NET",
+  ],
   [{ kernel: new URL("https://example.com/k") }, "kernel", "URL_NO_FILE"],
 ];
 for (const [options, field, code] of WRONG) {
