@@ -21,7 +21,6 @@ export interface Asking {
 }
 
 const AGAIN_MS = 100;
-const NOT_YET: readonly (new (message: string) => Error)[] = [TypeError, Deno.errors.NotFound];
 
 /** Resolves when it is there. Rejects with the signal's reason, or what says that there is no guest any more. */
 export async function waitFor(
@@ -29,6 +28,7 @@ export async function waitFor(
   asking: Asking,
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  if ("http" in target) new URL(target.http); // throws: it would not become one by waiting
   for (;;) {
     signal?.throwIfAborted();
     if (await isThere(target, asking)) return;
@@ -37,26 +37,48 @@ export async function waitFor(
 }
 
 async function isThere(target: WaitTarget, asking: Asking): Promise<boolean> {
+  if ("port" in target) return await succeeds(asking.port(target.port), isRefusal);
+  if ("file" in target) return await succeeds(asking.file(target.file), isMissing);
+  if ("command" in target) return await asking.command(target.command) === 0;
+  let status = 0;
+  const answered = asking.http(target.http).then((answer) => void (status = answer));
+  if (!await succeeds(answered, isUnanswered)) return false;
+  return target.status === undefined ? status < 500 : status === target.status;
+}
+
+/** Whether it does, or fails in a way that time may mend; rejects with what else goes wrong. */
+async function succeeds(
+  work: Promise<unknown>,
+  isNotYet: (error: unknown) => boolean,
+): Promise<boolean> {
   try {
-    if ("port" in target) await asking.port(target.port);
-    else if ("file" in target) await asking.file(target.file);
-    else if ("command" in target) return await asking.command(target.command) === 0;
-    else {
-      const status = await asking.http(target.http);
-      return target.status === undefined ? status < 500 : status === target.status;
-    }
+    await work;
     return true;
   } catch (error) {
-    if (error instanceof VmError && error.code === "PORT_REFUSED") return false;
-    if (NOT_YET.some((kind) => error instanceof kind)) return false;
+    if (isNotYet(error)) return false;
     throw error;
   }
 }
 
+function isRefusal(error: unknown): boolean {
+  return error instanceof VmError && error.code === "PORT_REFUSED";
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Deno.errors.NotFound;
+}
+
+/** As `fetch` says it. */
+function isUnanswered(error: unknown): boolean {
+  return error instanceof TypeError;
+}
+
 async function pause(signal: AbortSignal | undefined): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, AGAIN_MS);
-  signal?.addEventListener("abort", () => resolve(), { once: true });
+  const wake = (): void => resolve();
+  const timer = setTimeout(wake, AGAIN_MS);
+  signal?.addEventListener("abort", wake, { once: true });
   await promise;
   clearTimeout(timer);
+  signal?.removeEventListener("abort", wake);
 }
