@@ -1,8 +1,7 @@
 /** From the settings of `dinovisor run` to a machine's configuration. Pure. */
-import type { DeviceConfig } from "../../devices/mod.ts";
 import type { ConsoleConfigMode, KernelConfig, MachineConfig } from "../machine/config.ts";
 import type { Problem } from "../virtio/device_kind.ts";
-import { DHCP_WORD, type GuestFiles } from "../guest/default_guest.ts";
+import { DHCP_WORD, type GuestFiles, ROOT_WORDS, rootDisk } from "../guest/default_guest.ts";
 import type { RunSettings } from "./run_settings.ts";
 
 /** The default guest, and the word that makes it run a command. */
@@ -74,13 +73,9 @@ function guestWords(settings: RunSettings): string[] {
   const quiet = !settings.verbose || settings.command !== undefined;
   const isServed = settings.nets.some(({ backend }) => backend.type === "user");
   return [
-    quiet ? `root=/dev/vda ro ${QUIET}` : "root=/dev/vda ro",
+    quiet ? `${ROOT_WORDS} ${QUIET}` : ROOT_WORDS,
     ...(isServed ? [DHCP_WORD] : []), // passt answers it; on a tap, who knows
   ];
-}
-
-function rootDisk(guest: GuestSetup): DeviceConfig {
-  return { kind: "block", path: guest.root, readOnly: true, direct: false, id: "root" };
 }
 
 function isWord(word: string | undefined): word is string {

@@ -4,6 +4,7 @@
  */
 import type { BuildOptions, DebianSuite, GuestFile } from "./mod.ts";
 import type { GuestKind } from "./guest_choice.ts";
+import { quotedWord, shellWord } from "./shell_words.ts";
 
 /** The suite whose cloud kernel is the stock guest's: the one our own kernel's source is from, too. */
 const STOCK_SUITE: DebianSuite = "bookworm";
@@ -17,6 +18,20 @@ export interface GuestFiles {
   /** Left out where the kernel mounts its root by itself. */
   readonly initrd?: string;
   readonly root: string;
+}
+
+/** The kernel words for its root, which is its first disk and is never written to. */
+export const ROOT_WORDS = "root=/dev/vda ro";
+
+/** Its first disk, as a block device's configuration. */
+export function rootDisk({ root }: GuestFiles): {
+  readonly kind: "block";
+  readonly path: string;
+  readonly readOnly: true;
+  readonly direct: false;
+  readonly id: "root";
+} {
+  return { kind: "block", path: root, readOnly: true, direct: false, id: "root" };
 }
 
 /** The default guest as the cache has it. */
@@ -78,13 +93,5 @@ export async function commandWord(command: readonly string[]): Promise<string> {
 /** `command` as one line for a POSIX shell that runs exactly these words. */
 export function shellLine(command: readonly string[]): string {
   // The first word is always quoted: bare, it could be a keyword (`if`, `!`) or an assignment.
-  return command.map((word, index) => index === 0 ? quoted(word) : quotedIfNeeded(word)).join(" ");
-}
-
-function quotedIfNeeded(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : quoted(word);
-}
-
-function quoted(word: string): string {
-  return `'${word.replaceAll("'", `'\\''`)}'`;
+  return command.map((word, index) => index === 0 ? quotedWord(word) : shellWord(word)).join(" ");
 }

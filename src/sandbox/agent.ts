@@ -10,6 +10,7 @@ import {
   fits,
   FRAME,
   type Frame,
+  frame,
   FrameReader,
   PROTOCOL_VERSION,
   SPAWN_STAGES,
@@ -100,7 +101,7 @@ export class Agent {
         pid: word(answer, 0),
         inputRoom: this.#inputRoom,
         hasInput: request.input || hasTerminal,
-        has: [request.output || hasTerminal, request.errors && !hasTerminal],
+        pipes: [request.output || hasTerminal, request.errors && !hasTerminal],
         signal,
       });
     } catch (error) {
@@ -111,6 +112,14 @@ export class Agent {
           cause: error,
         });
     }
+  }
+
+  /** Has the guest end everything in order and switch itself off. Resolves when it has been told. */
+  async powerOff(): Promise<void> {
+    await using connection = await this.open();
+    const writer = connection.writable.getWriter();
+    await writer.write(frame(FRAME.powerOff));
+    await new FrameReader(connection.readable).next();
   }
 
   /** It is waited for no more. */

@@ -1,5 +1,5 @@
 /** From options to a machine that runs, with its console and its agent. */
-import { cachedGuest, ensuredGuest } from "../guest/default_guest.ts";
+import { cachedGuest, ensuredGuest, type GuestFiles } from "../guest/default_guest.ts";
 import { hostGuestChoice } from "../guest/guest_choice.ts";
 import type { BuildProgress } from "../guest/mod.ts";
 import { ConsolePipe } from "../machine/console_pipe.ts";
@@ -7,7 +7,7 @@ import { checkConfig, Machine, type MachineExit } from "../machine/mod.ts";
 import { Agent } from "./agent.ts";
 import { BootError, VmError } from "./errors.ts";
 import { VmConsole } from "./vm_console.ts";
-import { configErrorOf, type GuestFiles, machineConfigOf, type VmOptions } from "./vm_options.ts";
+import { configErrorOf, machineConfigOf, type VmOptions } from "./vm_options.ts";
 
 const COLUMNS = 80;
 const ROWS = 24;

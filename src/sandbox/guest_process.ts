@@ -23,7 +23,7 @@ export interface GuestProcessSetup {
   readonly inputRoom: number;
   readonly hasInput: boolean;
   /** Whether its output and its errors come here. */
-  readonly has: readonly [output: boolean, errors: boolean];
+  readonly pipes: readonly [output: boolean, errors: boolean];
   readonly signal: AbortSignal | undefined;
 }
 
@@ -65,7 +65,7 @@ export class GuestProcess implements AsyncDisposable {
     this.#writer = setup.connection.writable.getWriter();
     this.#inputRoom = setup.inputRoom;
     this.#queues = [this.#queue(0), this.#queue(1)];
-    this.#queues.forEach((queue, i) => setup.has[i] || queue.push(new Uint8Array()));
+    this.#queues.forEach((queue, i) => setup.pipes[i] || queue.push(new Uint8Array()));
     this.stdout = this.#queues[0].stream;
     this.stderr = this.#queues[1].stream;
     this.status = this.#exited.promise;

@@ -1,4 +1,5 @@
 /** A line for the guest's shell, as `vm.sh` makes it. */
+import { shellWord } from "../guest/shell_words.ts";
 import { VmError } from "./errors.ts";
 import type { GuestOutput } from "./guest_output.ts";
 
@@ -99,6 +100,5 @@ function shellWords(value: unknown): string {
       { hint: "strings, numbers, booleans and arrays of them are possible" },
     );
   }
-  const text = String(value);
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+  return shellWord(String(value));
 }

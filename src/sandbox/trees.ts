@@ -1,23 +1,19 @@
 /** Whole directories, from the host into the guest and back. */
-import { ConfigError } from "./errors.ts";
 import type { GuestFs } from "./guest_fs.ts";
+import { hostPath } from "./host_path.ts";
 
 /** Permission bits of a mode. */
 const PERMISSIONS = 0o7777;
 
-/** The path of a file URL, or the path itself. Throws ConfigError for other URLs. */
-function hostPath(path: string | URL): string {
-  if (typeof path === "string") return path;
-  if (path.protocol === "file:") return decodeURIComponent(path.pathname);
-  throw new ConfigError("path", `Cannot use ${path.href}: it is no file`, "URL_NO_FILE");
-}
+/** What is needed of a guest's files. */
+type Files = Pick<GuestFs, "lstat" | "mkdir" | "readDir" | "readStream" | "writeFile">;
 
 /**
  * Copies a file or directory of the host to `guest`, which is made; directories above it, too. Permission bits go along,
  * owners do not. Symbolic links are followed. What is neither file nor directory is left out.
  */
-export async function upload(fs: GuestFs, host: string | URL, guest: string): Promise<void> {
-  const from = hostPath(host);
+export async function upload(fs: Files, host: string | URL, guest: string): Promise<void> {
+  const from = hostPath("host", host);
   const { isDirectory, isFile, mode } = await Deno.stat(from);
   const permissions = (mode ?? 0o644) & PERMISSIONS;
   if (isFile) {
@@ -36,8 +32,8 @@ export async function upload(fs: GuestFs, host: string | URL, guest: string): Pr
  * Copies a file or directory of the guest to `host`, which is made; directories above it, too. Permission bits go along,
  * owners do not. Symbolic links are left out: the guest could make one that leads anywhere on the host.
  */
-export async function download(fs: GuestFs, guest: string, host: string | URL): Promise<void> {
-  const to = hostPath(host);
+export async function download(fs: Files, guest: string, host: string | URL): Promise<void> {
+  const to = hostPath("host", host);
   const { isDirectory, isFile, mode } = await fs.lstat(guest);
   const permissions = (mode ?? 0o644) & PERMISSIONS;
   if (isFile) {

@@ -7,7 +7,7 @@ import { GuestFs } from "./guest_fs.ts";
 import { GuestPorts } from "./guest_ports.ts";
 import type { GuestOutput } from "./guest_output.ts";
 import type { GuestProcess } from "./guest_process.ts";
-import { FRAME, frame, FrameReader, hasNul } from "./protocol.ts";
+import { hasNul } from "./protocol.ts";
 import { ShellCommand, type ShellRunner, shellScript } from "./shell_command.ts";
 import type { VmConsole } from "./vm_console.ts";
 import type { VmOptions } from "./vm_options.ts";
@@ -271,10 +271,7 @@ export class Vm implements AsyncDisposable {
   async #powerOff(): Promise<void> {
     if (this.#agent === undefined) return this.#machine.pressPowerButton();
     try {
-      await using connection = await this.#agent.open();
-      const writer = connection.writable.getWriter();
-      await writer.write(frame(FRAME.powerOff));
-      await new FrameReader(connection.readable).next();
+      await this.#agent.powerOff();
     } catch (error) {
       if (this.#state !== "stopped") throw error;
     }

@@ -1,8 +1,9 @@
 /** What a sandbox is made from, and the machine that comes of it. */
 import type { DeviceConfig, MachineConfig, NetConfig, Problem, Switch } from "../machine/mod.ts";
 import { LIMITS } from "../machine/mod.ts";
-import { DHCP_WORD } from "../guest/default_guest.ts";
+import { DHCP_WORD, type GuestFiles, ROOT_WORDS, rootDisk } from "../guest/default_guest.ts";
 import { ConfigError } from "./errors.ts";
+import { hostPath } from "./host_path.ts";
 
 /** Bytes, or a number with a unit; K, M and G are powers of 1024. */
 export type Size = number | `${number}${"K" | "M" | "G" | "KiB" | "MiB" | "GiB"}`;
@@ -59,24 +60,10 @@ export interface VmOptions {
   readonly agent?: "auto" | "none";
 }
 
-/** Files of the default guest. */
-export interface GuestFiles {
-  readonly kernel: string;
-  readonly initrd?: string;
-  readonly root: string;
-}
-
 const MIB = 2 ** 20;
 const DEFAULT_MEMORY = 128 * MIB;
 const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 const FIRST_CID = 3;
-
-/** A path, of a path or a file URL. Throws ConfigError. */
-function pathOf(field: string, path: string | URL): string {
-  if (typeof path === "string") return path;
-  if (path.protocol === "file:") return decodeURIComponent(path.pathname);
-  throw new ConfigError(field, `Cannot use ${field} ${path.href}: it is no file`, "URL_NO_FILE");
-}
 
 /** Bytes. Throws ConfigError. */
 export function sizeOf(field: string, size: Size): number {
@@ -129,10 +116,10 @@ export function machineConfigOf(options: VmOptions, guest: GuestFiles | undefine
       hint: `${LIMITS.vcpus.min} to ${LIMITS.vcpus.max} are possible`,
     });
   }
-  const initrd = options.initrd === undefined ? guest?.initrd : pathOf("initrd", options.initrd);
+  const initrd = options.initrd === undefined ? guest?.initrd : hostPath("initrd", options.initrd);
   const hasAgent = guest !== undefined && options.agent !== "none";
   const words = [
-    ...(guest === undefined ? [] : ["root=/dev/vda ro"]),
+    ...(guest === undefined ? [] : [ROOT_WORDS]),
     ...(hasAgent ? ["dinovisor.agent"] : []),
     ...(guest !== undefined && options.net && (options.net.mode ?? "user") === "user"
       ? [DHCP_WORD]
@@ -141,7 +128,9 @@ export function machineConfigOf(options: VmOptions, guest: GuestFiles | undefine
   ];
   return {
     kernel: {
-      image: options.kernel === undefined ? guest?.kernel ?? "" : pathOf("kernel", options.kernel),
+      image: options.kernel === undefined
+        ? guest?.kernel ?? ""
+        : hostPath("kernel", options.kernel),
       ...(initrd === undefined ? {} : { initrd }),
       ...(words.length === 0 ? {} : { cmdline: words.join(" ") }),
     },
@@ -162,12 +151,10 @@ function devicesOf(options: VmOptions, guest: GuestFiles | undefined): DeviceCon
     });
   }
   return [
-    ...(guest === undefined
-      ? []
-      : [{ kind: "block", path: guest.root, readOnly: true, direct: false, id: "root" } as const]),
+    ...(guest === undefined ? [] : [rootDisk(guest)]),
     ...(options.disks ?? []).map(({ path, readonly = false, id }) => ({
       kind: "block" as const,
-      path: pathOf("disks", path),
+      path: hostPath("disks", path),
       readOnly: readonly,
       direct: false,
       ...(id === undefined ? {} : { id }),
@@ -176,7 +163,7 @@ function devicesOf(options: VmOptions, guest: GuestFiles | undefined): DeviceCon
     {
       kind: "vsock",
       cid: vsock.cid ?? FIRST_CID,
-      ...(vsock.path === undefined ? {} : { uds: pathOf("vsock.path", vsock.path) }),
+      ...(vsock.path === undefined ? {} : { uds: hostPath("vsock.path", vsock.path) }),
     },
   ];
 }

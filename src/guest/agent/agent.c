@@ -17,7 +17,6 @@
 #define BACKLOG 128
 
 #define AF_VSOCK 40
-#define SOCK_STREAM 1
 #define HOST_CID 2
 #define ANY_CID 0xffffffffu
 

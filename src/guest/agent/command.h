@@ -187,13 +187,6 @@ static long open_files(int *files, u32 columns, u32 rows)
 	return 0;
 }
 
-static void set_waiting(int file, int waits)
-{
-	long flags = call(__NR_fcntl, file, F_GETFL, 0, 0, 0);
-
-	call(__NR_fcntl, file, F_SETFL, waits ? flags & ~O_NONBLOCK : flags | O_NONBLOCK, 0, 0);
-}
-
 /* Starts the command of the frame. Returns whether it runs; what went wrong has been said. */
 static int start_command(void)
 {

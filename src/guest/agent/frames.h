@@ -214,3 +214,11 @@ static void handle(int signal, long how)
 
 	call(__NR_rt_sigaction, signal, (long)action, 0, 8, 0);
 }
+
+/* Whether reading and writing wait until they can. */
+static void set_waiting(int file, int waits)
+{
+	long flags = call(__NR_fcntl, file, F_GETFL, 0, 0, 0);
+
+	call(__NR_fcntl, file, F_SETFL, waits ? flags & ~O_NONBLOCK : flags | O_NONBLOCK, 0, 0);
+}

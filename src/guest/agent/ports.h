@@ -2,6 +2,8 @@
 
 /* struct sockaddr_in, struct ifreq and their numbers; the kernel's headers for them include the C library's. */
 #define AF_INET 2
+#define SOCK_STREAM 1
+#define SOCK_DGRAM 2
 #define SHUT_WR 1
 #define SIOCGIFFLAGS 0x8913
 #define SIOCSIFFLAGS 0x8914
@@ -30,7 +32,7 @@ struct relay {
 static void loopback_up(void)
 {
 	struct interface loopback = { "lo", 0, { 0 } };
-	long any = call(__NR_socket, AF_INET, 2 /* SOCK_DGRAM */ | O_CLOEXEC, 0, 0, 0);
+	long any = call(__NR_socket, AF_INET, SOCK_DGRAM | O_CLOEXEC, 0, 0, 0);
 
 	if (call(__NR_ioctl, any, SIOCGIFFLAGS, (long)&loopback, 0, 0) >= 0) {
 		loopback.flags |= IFF_UP;
@@ -42,7 +44,7 @@ static void loopback_up(void)
 static long dial(u32 port)
 {
 	struct tcp_address to = { AF_INET, { port >> 8, port }, { 127, 0, 0, 1 }, { 0 } };
-	long file = call(__NR_socket, AF_INET, 1 /* SOCK_STREAM */ | O_CLOEXEC, 0, 0, 0), result;
+	long file = call(__NR_socket, AF_INET, SOCK_STREAM | O_CLOEXEC, 0, 0, 0), result;
 
 	if (file < 0)
 		return file;
@@ -89,11 +91,8 @@ static void serve_port(u32 port)
 		return;
 	out.from = in.to = conn;
 	out.to = in.from = file;
-	for (int i = 0; i < 2; i++) {
-		long end = i ? file : conn, flags = call(__NR_fcntl, end, F_GETFL, 0, 0, 0);
-
-		call(__NR_fcntl, end, F_SETFL, flags | O_NONBLOCK, 0, 0);
-	}
+	set_waiting(conn, 0);
+	set_waiting(file, 0);
 	while (out.from >= 0 || in.from >= 0 || out.start < out.end || in.start < in.end) {
 		struct relay *both[2] = { &out, &in };
 		struct pollfd files[4];

@@ -1,0 +1,11 @@
+/** Words for a POSIX shell. */
+
+/** `text` as one word, whatever is in it: as it is where that is safe. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : quotedWord(text);
+}
+
+/** `text` as one word, in quotes in any case. */
+export function quotedWord(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
