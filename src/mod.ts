@@ -27,6 +27,6 @@ export type { GuestProcess } from "./sandbox/guest_process.ts";
 export type { GuestReadable } from "./sandbox/guest_readable.ts";
 export type { ShellCommand } from "./sandbox/shell_command.ts";
 export type { WaitTarget } from "./sandbox/waiting.ts";
-export type { VmConsole } from "./sandbox/vm_console.ts";
+export type { ConsoleSocket, VmConsole } from "./sandbox/vm_console.ts";
 export { Switch } from "./machine/mod.ts";
 export type { SwitchConfig, VsockConnection, VsockListener } from "./machine/mod.ts";

@@ -24,14 +24,17 @@ const ENOENT = 2;
 const E2BIG = 7;
 const EACCES = 13;
 
+/** What it needs of a machine. */
+export type AgentMachine = Pick<Machine, "connect" | "listen" | "status">;
+
 /** One of a machine. */
 export class Agent {
-  readonly #machine: Machine;
+  readonly #machine: AgentMachine;
   readonly #greetings: VsockListener;
   #inputRoom = 0;
 
   /** Before the machine starts, or the agent's first call would be refused. */
-  constructor(machine: Machine) {
+  constructor(machine: AgentMachine) {
     this.#machine = machine;
     this.#greetings = machine.listen({ vsock: AGENT_PORT });
   }

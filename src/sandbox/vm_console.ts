@@ -6,6 +6,9 @@ const TAIL_CHARACTERS = 64 * 1024;
 /** Chunks that wait for a reader of `readable`; older ones are dropped, for nobody must hold the guest up by not looking. */
 const MAX_CHUNKS = 1024;
 
+/** What it needs of a socket. */
+export type ConsoleSocket = Pick<Deno.UnixConn, "read" | "write" | "close">;
+
 /** What the guest prints on its console and what is typed there. */
 export class VmConsole {
   /**
@@ -15,7 +18,9 @@ export class VmConsole {
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
   /** To the guest's console. */
   readonly writable: WritableStream<Uint8Array<ArrayBufferLike>>;
-  readonly #conn: Deno.UnixConn;
+  /** Resolves when everything the guest has printed is here. */
+  readonly ended: Promise<void>;
+  readonly #conn: ConsoleSocket;
   readonly #chunks: Uint8Array<ArrayBuffer>[] = [];
   readonly #decoder = new TextDecoder();
   readonly #waiting = new Set<() => void>();
@@ -23,7 +28,7 @@ export class VmConsole {
   #hasEnded = false;
 
   /** For `Vm`: `conn` is read until its end, which is the end of the machine. */
-  constructor(conn: Deno.UnixConn) {
+  constructor(conn: ConsoleSocket) {
     this.#conn = conn;
     this.readable = new ReadableStream({
       pull: (controller) => this.#pull(controller),
@@ -35,9 +40,6 @@ export class VmConsole {
     });
     this.ended = this.#read();
   }
-
-  /** Resolves when everything the guest has printed is here. */
-  readonly ended: Promise<void>;
 
   /** What was printed last: at most 65536 characters. */
   get tail(): string {
@@ -118,7 +120,7 @@ export class VmConsole {
   }
 }
 
-function closeQuietly(conn: Deno.UnixConn): void {
+function closeQuietly(conn: ConsoleSocket): void {
   try {
     conn.close();
   } catch {
