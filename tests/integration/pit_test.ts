@@ -21,8 +21,7 @@ const TOUCHES: Readonly<Record<string, (pit: Pit) => void>> = {
   "the gate is opened": (pit) => pit.gate.write(0, 1),
 };
 for (const [what, touch] of Object.entries(TOUCHES)) {
-  // deno-lint-ignore require-await
-  kvmTest(`KVM has a timer once ${what}, and two vCPUs may be the first`, async () => {
+  kvmTest(`KVM has a timer once ${what}, and two vCPUs may be the first`, () => {
     using system = KvmSystem.open();
     using vm = system.createVm();
     setUpVm(vm);

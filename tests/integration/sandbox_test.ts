@@ -2,7 +2,7 @@
 import { AgentError, BootError, CommandError, ConfigError, Vm, VmError } from "../../src/mod.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../../src/std/assert.ts";
 import { assertNothingLeft, settledState } from "../support/host_state.ts";
-import { linuxTest, within } from "../support/kvm.ts";
+import { delay, linuxTest, SLOWNESS, within } from "../support/kvm.ts";
 
 const KIB = 1024;
 const encoder = new TextEncoder();
@@ -30,6 +30,8 @@ linuxTest("commands: what they print, how they end, where and as whom they run",
     gid: 100,
   });
   assertEquals(where.text, "/tmp\n1 y\n1000\n100\n");
+  const overridden = await vm.output("sh", ["-c", "echo $HOME"], { env: { HOME: "/other" } });
+  assertEquals(overridden.text, "/other\n");
   const bare = await vm.output("/bin/busybox", ["env"], { clearEnv: true });
   assertEquals(bare.text, "FROM_VM=1\n");
   assertEquals((await vm.output("sh", ["-c", "echo a; echo b >&2"], { stdout: "null" })).text, "");
@@ -67,6 +69,14 @@ linuxTest("input, output and terminals go byte by byte, and wait for each other"
   const feeding = ReadableStream.from([all]).pipeTo(cat.stdin);
   assertEquals(await sha256((await cat.output()).stdout), await sha256(all));
   await feeding;
+
+  // 1 MiB that nobody reads does not fit anywhere on its way: the command waits until somebody does.
+  await using heap = await vm.spawn("dd", ["if=/dev/zero", "bs=1024", "count=1024"], {
+    stderr: "null",
+  });
+  const early = await Promise.race([heap.status, delay(3000 * SLOWNESS)]);
+  assertEquals(early, undefined);
+  assertEquals((await heap.output()).stdout.length, 1024 * KIB);
 
   // Nobody reads its output: it stops for want of room, and dies of it when the reader goes.
   await using yes = await vm.spawn("yes", []);
@@ -150,6 +160,7 @@ linuxTest("the console shows the boot, and the guest ends in order when asked", 
   );
   await vm.sh`echo ${"hello, console"} > /dev/console`;
   assertEquals(await vm.console.waitFor("hello, console"), "hello, console");
+  await vm.pause(); // a paused guest cannot hear: it is resumed for that
   const never = vm.console.waitFor("never printed", { signal: AbortSignal.timeout(50) });
   await assertRejects(() => never, DOMException);
   const status = await vm.shutdown();
@@ -196,6 +207,9 @@ linuxTest("a guest that does not come up says why, and leaves nothing", async ()
   setTimeout(() => late.abort(reason), 500);
   assertEquals(await assertRejects(() => Vm.boot({ signal: late.signal })), reason);
   assertEquals(await assertRejects(() => Vm.boot({ signal: late.signal })), reason);
-  await using silent = await Vm.boot({ agent: "none" });
+  const ending = new AbortController();
+  await using silent = await Vm.boot({ agent: "none", signal: ending.signal });
   assertEquals(await codeOf(() => silent.output("ls")), "NO_AGENT");
+  ending.abort();
+  assertEquals((await silent.status).reason, "killed");
 });

@@ -30,7 +30,7 @@ const said = new Set<string>();
 /** Registers `work` as a test, or as an ignored one with the reason printed (once for each file). */
 export function kvmTest(
   name: string,
-  work: () => Promise<void>,
+  work: () => void | Promise<void>,
   { limitMs = LIMIT_MS, ignore }: KvmTestOptions = {},
 ): void {
   const reason = kvmRefusal() ?? ignore;
@@ -39,7 +39,8 @@ export function kvmTest(
     console.log(`ignored: ${reason}`);
   }
   // Idle workers are no leak, but they look like one to Deno.
-  const fn = () => within(limitMs, name, work()).finally(Machine.endIdleThreads);
+  const run = async () => await work();
+  const fn = () => within(limitMs, name, run()).finally(Machine.endIdleThreads);
   Deno.test({ name, ignore: reason !== undefined, fn });
 }
 
