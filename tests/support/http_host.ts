@@ -48,12 +48,12 @@ export class HostServer implements AsyncDisposable {
   }
 }
 
-/** Fetches `url` in the namespace and returns `HASH BYTES` of it. */
-export async function fetched(network: NetNamespace, url: string): Promise<string> {
+/** Fetches `url` in the namespace and returns `HASH BYTES` of it, or fails after `ms`. */
+export async function fetched(network: NetNamespace, url: string, ms = FETCH_MS): Promise<string> {
   const child = network.spawn(Deno.execPath(), ...DENO, "fetch", url);
   const ended = child.output();
   try {
-    const { stdout } = await within(FETCH_MS, `the host fetches ${url}`, ended);
+    const { stdout } = await within(ms, `the host fetches ${url}`, ended);
     return decoder.decode(stdout).trim();
   } catch (error) {
     child.kill("SIGKILL");
