@@ -73,6 +73,7 @@ export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
 export const SO_PEERCRED = 17;
+export const SCM_RIGHTS = 1;
 export const MSG_PEEK = 2;
 export const MSG_NOSIGNAL = 0x4000;
 export const SHUT_RD = 0;
@@ -86,6 +87,8 @@ export const msghdr = struct("struct msghdr", {
   msg_controllen: u64,
   msg_flags: i32,
 });
+/** What follows it is `cmsg_len` bytes in all. */
+export const cmsghdr = struct("struct cmsghdr", { cmsg_len: u64, cmsg_level: i32, cmsg_type: i32 });
 /** `pid`, then `uid` and `gid`: who was at the other end when the socket was connected. */
 export const ucred = struct("struct ucred", { pid: i32, uid: u32, gid: u32 });
 /** `sun_family`, then the path with its NUL: the longest name a Unix socket can have is one less. */

@@ -73,6 +73,7 @@ export class Machine implements AsyncDisposable {
   /** Undefined in a machine without a vsock device. */
   readonly #vsock: VsockHost | undefined;
   readonly #exited = Promise.withResolvers<MachineExit>();
+  #vm: KvmVm | undefined;
   #bootState: BootState | undefined;
   /** Each worker that has been told what it is has said so, or died. Undefined: none has been told. */
   #settled: Promise<unknown> | undefined;
@@ -157,7 +158,7 @@ export class Machine implements AsyncDisposable {
     const { plan } = this;
     const system = this.#resources.use(KvmSystem.open(options.kvmDevice));
     requireVcpus(plan.config.vcpus, system.maxVcpus());
-    const vm = this.#resources.use(system.createVm());
+    const vm = this.#vm = this.#resources.use(system.createVm());
     const { mapping, layout } = mapRam(plan.ram);
     this.#resources.defer(() => this.#io.holdsMemory ? mapping.abandon() : mapping.unmap());
     // RAM before the interrupt controllers: the other way round it waits for KVM to be done with them, 4 to 6 ms.
@@ -422,7 +423,8 @@ export class Machine implements AsyncDisposable {
       );
     }
     const exit = this.#describe(panic);
-    if (!this.#endsProcess) this.#release();
+    if (this.#endsProcess) this.#vm?.leaveToKernel();
+    else this.#release();
     this.#exited.resolve(exit);
   }
 
