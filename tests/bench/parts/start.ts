@@ -1,4 +1,8 @@
-/** From exec to the guest's first sign of life and to the end of the process, whole process, and beside `deno run`. */
+/**
+ * From exec to the guest's first sign of life and to the end of the process, whole process. Beside it what cannot be
+ * saved: an empty module in Deno, and a C program that does no more than run the guest.
+ */
+import { buildKvmLoop } from "../kvm_loop.ts";
 import { type Monitor, msUntil, runOnce } from "../monitors.ts";
 import { bothMonitors, type Setting, tinyGuest } from "../setting.ts";
 import { type Row, type Sampler, takeTurns } from "../table.ts";
@@ -22,12 +26,17 @@ export async function startRows(setting: Setting): Promise<Row[]> {
     const empty = "data:application/javascript,";
     return (await runOnce([Deno.execPath(), "run", "-A", empty])).ms;
   }];
+  const program = await buildKvmLoop();
+  const loop: Sampler = [
+    "C loop",
+    async () => (await runOnce([program, setting.tiny, "64", "test=idle"])).ms,
+  ];
   const common = { unit: "ms", better: "less" } as const;
   return [
     await takeTurns(
       { ...common, name: "exec to exit, idle guest", targets: [{ against: "QEMU", atMost: 0.8 }] },
       setting.rounds(ROUNDS),
-      [...monitors.map(whole), bare],
+      [...monitors.map(whole), bare, loop],
     ),
     await takeTurns(
       { ...common, name: "exec to the guest's first line" },
