@@ -11,12 +11,15 @@ import {
   type MachineOptions,
 } from "../machine/mod.ts";
 import { Agent } from "./agent.ts";
+import { CarriedAgent, type CarriedKind } from "./carried_agent.ts";
 import { BootError, VmError } from "./errors.ts";
 import { VmConsole } from "./vm_console.ts";
-import { configErrorOf, machineConfigOf, type VmOptions } from "./vm_options.ts";
+import { carriedKindOf, configErrorOf, machineConfigOf, type VmOptions } from "./vm_options.ts";
 
 const COLUMNS = 80;
 const ROWS = 24;
+/** How long the agent in a guest of the user's is waited for, when nobody says. Such a guest may never have one. */
+const CARRIED_MS = 120_000;
 
 /** A machine to be, whoever describes it: options of a sandbox, or flags of the command line. */
 export interface BootRequest {
@@ -24,6 +27,8 @@ export interface BootRequest {
   readonly config: MachineConfig;
   /** Whether its guest starts an agent. */
   readonly hasAgent: boolean;
+  /** The agent that is carried into its initrd. */
+  readonly carries?: CarriedKind;
   /** What the machine is connected to beside its console. */
   readonly connections?: Omit<MachineOptions, "terminal" | "firstVcpu">;
 }
@@ -34,6 +39,8 @@ export interface Started {
   readonly console: VmConsole;
   /** Undefined in a guest without one. */
   readonly agent: Agent | undefined;
+  /** Whether the guest is not ours: then its agent may never come up. */
+  readonly isCarried: boolean;
   /** How the machine ends, once everything it has said is in the console, and nothing is left of it. */
   readonly exited: Promise<MachineExit>;
 }
@@ -52,7 +59,12 @@ export async function bootRequest(options: VmOptions): Promise<BootRequest> {
   const config = machineConfigOf(options, guest);
   const [problem] = checkConfig(config);
   if (problem !== undefined) throw configErrorOf(problem);
-  return { config, hasAgent: guest !== undefined && options.agent !== "none" };
+  const carries = carriedKindOf(options);
+  return {
+    config,
+    hasAgent: carries !== undefined || guest !== undefined && options.agent !== "none",
+    ...(carries === undefined ? {} : { carries }),
+  };
 }
 
 /** Starts a machine and waits for its agent. Rejects with BootError, VmError, or the reason of the signal. */
@@ -75,12 +87,15 @@ export async function bootMachine(
 
 /** Rejects with VmError; nothing is left behind then. */
 export async function startMachine(
-  { config, hasAgent, connections = {} }: BootRequest,
+  { config, hasAgent, carries, connections = {} }: BootRequest,
 ): Promise<Started> {
+  await using carried = carries === undefined
+    ? undefined
+    : await CarriedAgent.into(config, carries);
   const pipe = await ConsolePipe.open();
-  const machine = await createMachine(config, connections, pipe);
+  const machine = await createMachine(carried?.config ?? config, connections, pipe);
   const console = new VmConsole(pipe.owner);
-  const agent = hasAgent ? new Agent(machine) : undefined;
+  const agent = hasAgent ? new Agent(carried?.road(machine) ?? machine) : undefined;
   const exited = machine.exited.then(async (exit) => {
     agent?.close();
     pipe[Symbol.dispose](); // the end of the console
@@ -88,7 +103,7 @@ export async function startMachine(
     return exit;
   });
   machine.start();
-  return { machine, console, agent, exited };
+  return { machine, console, agent, isCarried: carried !== undefined, exited };
 }
 
 async function createMachine(
@@ -111,20 +126,22 @@ async function createMachine(
 
 /** Waits for the agent, if there is one. Rejects with BootError, AgentError, or the reason of the signal. */
 export async function agentUp(
-  { agent, exited, console }: Started,
-  signal: AbortSignal | undefined,
+  { agent, isCarried, exited, console }: Started,
+  given: AbortSignal | undefined,
 ): Promise<void> {
   if (agent === undefined) return;
+  const signal = given ?? (isCarried ? AbortSignal.timeout(CARRIED_MS) : undefined);
   const aborted = Promise.withResolvers<never>();
-  const abort = (): void => aborted.reject(signal?.reason);
+  const abort = (): void =>
+    aborted.reject(isCarried ? missing(console, signal?.reason) : signal?.reason);
   signal?.addEventListener("abort", abort, { once: true });
   if (signal?.aborted) abort();
   try {
     const end = exited.then(({ reason, detail }) => {
       const why = detail === undefined ? reason : `${reason}, ${detail}`;
       throw new BootError(
-        `The guest ended before it was up: ${why}`,
-        "BOOT_FAILED",
+        `The guest ended before ${isCarried ? "its agent" : "it"} was up: ${why}`,
+        isCarried ? "AGENT_MISSING" : "BOOT_FAILED",
         console.tail,
         { hint: "see what its console said last: error.consoleTail" },
       );
@@ -133,6 +150,17 @@ export async function agentUp(
   } finally {
     signal?.removeEventListener("abort", abort);
   }
+}
+
+/** What a time limit means for a guest that may have no way to us; whoever gives up for another reason has that. */
+function missing({ tail }: VmConsole, reason: unknown): unknown {
+  if (!(reason instanceof DOMException) || reason.name !== "TimeoutError") return reason;
+  return new BootError("The guest's agent has not come up in time", "AGENT_MISSING", tail, {
+    cause: reason,
+    hint:
+      "it needs virtio-vsock, built in or loaded by the initrd's /init, and an initrd that the " +
+      'kernel unpacks; error.consoleTail is what the console said, agent: "none" does without',
+  });
 }
 
 /** The end of the machine ends the wait for its agent, too, but says more. */

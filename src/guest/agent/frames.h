@@ -58,6 +58,7 @@ enum to_host {
 #define EISDIR 21
 #define EINVAL 22
 #define ENAMETOOLONG 36
+#define ECONNRESET 104
 
 typedef unsigned int u32;
 
