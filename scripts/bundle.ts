@@ -20,6 +20,10 @@ const OTHERS_PROGRAM = "scripts/bundle/others.ts";
 const MAIN = `await import(Deno.args[0] === "run" ? "./run.js" : "./others.js");\n`;
 /** Its files that are no modules are read at run time, by paths relative to a module there: all code is one folder now. */
 const DATA = "src/guest";
+/** What `dinovisor test` has users' tests import: the modules themselves, for a bundle has no types. */
+const LIBRARY = ["src", "devices", "transports"];
+/** What the library never loads, and packages from npm with it. */
+const NO_LIBRARY = /^src\/(?:cli|std)$/;
 
 /** Bundles into `directory`, which is made. Throws with what the bundler said. */
 export async function bundle(directory: string): Promise<void> {
@@ -31,7 +35,11 @@ export async function bundle(directory: string): Promise<void> {
   await run(["--code-splitting", "--outdir", directory, RUN_PROGRAM]);
   await Deno.writeTextFile(`${directory}/main.js`, MAIN);
   await rewriteWorkers(directory);
-  await copyData(`${ROOT}${DATA}`, directory);
+  await copyFiles(`${ROOT}${DATA}`, directory, (path) => !path.endsWith(".ts"));
+  for (const folder of LIBRARY) {
+    const isWanted = (path: string): boolean => !NO_LIBRARY.test(path.slice(ROOT.length));
+    await copyFiles(`${ROOT}${folder}`, `${directory}/lib/${folder}`, isWanted);
+  }
 }
 
 async function run(args: readonly string[]): Promise<void> {
@@ -66,12 +74,18 @@ async function rewriteWorkers(directory: string): Promise<void> {
   if (left.size > 0) throw new Error(`Cannot find where ${[...left].join(", ")} is started`);
 }
 
-async function copyData(from: string, to: string): Promise<void> {
+async function copyFiles(
+  from: string,
+  to: string,
+  isWanted: (path: string) => boolean,
+): Promise<void> {
   for await (const { name, isDirectory } of Deno.readDir(from)) {
-    if (isDirectory) await copyData(`${from}/${name}`, `${to}/${name}`);
-    else if (!name.endsWith(".ts")) {
+    const path = `${from}/${name}`;
+    if (!isWanted(path)) continue;
+    if (isDirectory) await copyFiles(path, `${to}/${name}`, isWanted);
+    else {
       await Deno.mkdir(to, { recursive: true });
-      await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
+      await Deno.copyFile(path, `${to}/${name}`);
     }
   }
 }

@@ -27,6 +27,7 @@ export function launcher(deno: string, version: string, share: string): string {
 # dinovisor, installed by \`deno task install\`
 export DENO_NO_UPDATE_CHECK=1
 if [ -w ${cache} ]; then
+  export DINOVISOR_DENO_DIR="\${DENO_DIR-}"
   export DENO_DIR=${cache}
   set -- ${RUN_COMPILED.join(" ")} ${main} "$@"
 else

@@ -26,8 +26,10 @@ export const LAYERS: readonly Layer[] = [
   { level: 6, name: "src/guest", files: /^src\/guest\// },
   { level: 6, name: "src/sandbox", files: /^src\/sandbox\// },
   { level: 6, name: "src/cli", files: /^src\/cli\// },
+  { level: 6, name: "src/testing", files: /^src\/testing\// },
   { level: 7, name: "main.ts", files: /^main\.ts$/ },
   { level: 7, name: "src/mod.ts", files: /^src\/mod\.ts$/ },
+  { level: 7, name: "src/testing.ts", files: /^src\/testing\.ts$/ },
 ];
 
 export interface Rule {

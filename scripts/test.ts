@@ -55,7 +55,7 @@ const STEPS: Readonly<Record<string, CheckStep | TestStep | ProgramStep>> = {
   doc: {
     kind: "check",
     heading: "Documentation of what programs import",
-    args: ["doc", "--lint", "src/mod.ts"],
+    args: ["doc", "--lint", "src/mod.ts", "src/testing.ts"],
   },
   unit: {
     kind: "tests",

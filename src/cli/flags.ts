@@ -9,6 +9,7 @@ import { vsockKind } from "../../devices/vsock/kind.ts";
 
 export type CommandName =
   | "run"
+  | "test"
   | "doctor"
   | "kernel build"
   | "kernel check"
@@ -61,6 +62,17 @@ export const COMMANDS: readonly Command[] = [
       "dinovisor run -- uname -a",
       "dinovisor run -k vmlinux --initrd init.cpio.gz -m 512M -c 2",
       "dinovisor run -k bzImage --disk root.img,ro --cmdline 'root=/dev/vda'",
+    ],
+  },
+  {
+    name: "test",
+    operands: "FILE… [-- ARGS FOR deno test]",
+    operandCount: [1, Infinity],
+    summary: "run tests that boot a kernel (bootForTest of @dinovisor/dinovisor/testing)",
+    offers: "files",
+    examples: [
+      "dinovisor test boot_test.ts -k build/vmlinux",
+      "dinovisor test tests/ -k bzImage --update -- --parallel",
     ],
   },
   {
@@ -120,10 +132,19 @@ export const FLAGS: readonly Flag[] = [
     offers: "files",
   },
   {
+    name: "kernel",
+    short: "k",
+    value: "PATH",
+    fallback: "what each test names",
+    help: "ELF vmlinux or bzImage for tests that name none",
+    commands: ["test"],
+    offers: "files",
+  },
+  {
     name: "initrd",
     value: "PATH",
     help: "initial RAM disk",
-    commands: ["run"],
+    commands: ["run", "test"],
     offers: "files",
   },
   { name: "cmdline", value: "WORDS", help: "words added to the kernel's", commands: ["run"] },
@@ -142,12 +163,32 @@ export const FLAGS: readonly Flag[] = [
     commands: ["run"],
   },
   {
+    name: "mem",
+    short: "m",
+    value: "SIZE",
+    fallback: "64M",
+    help: "memory where a test says nothing: 128M, 1G, 512MiB",
+    commands: ["test"],
+  },
+  {
     name: "cpus",
     short: "c",
     value: "N",
     fallback: "1",
     help: "virtual processors",
-    commands: ["run"],
+    commands: ["run", "test"],
+  },
+  {
+    name: "filter",
+    value: "TEXT",
+    help: "only the tests with this in their names; /…/ is a pattern",
+    commands: ["test"],
+  },
+  {
+    name: "update",
+    short: "u",
+    help: "write the snapshots of assertConsole instead of comparing",
+    commands: ["test"],
   },
   {
     name: "disk",

@@ -7,9 +7,11 @@ import { kernelBuild } from "./kernel.ts";
 import { kernelCheck } from "./kernel_check.ts";
 import { kernelInitrd } from "./kernel_initrd.ts";
 import type { Page } from "./main.ts";
+import { test } from "./test.ts";
 import { version } from "./version.ts";
 
 export const PAGES: Readonly<Record<Exclude<CommandName, "run">, Page>> = {
+  "test": test,
   "doctor": doctor,
   "kernel build": kernelBuild,
   "kernel check": kernelCheck,

@@ -178,7 +178,7 @@ function operandProblems(
       ? `a kernel is given with --kernel ${operand}, a command for the guest after --`
       : usage,
   }));
-  if (rest !== undefined && command !== "run") {
+  if (rest !== undefined && command !== "run" && command !== "test") {
     const message = `Command "${command}" takes nothing after --`;
     problems.push({ field: command, code: "ARGUMENT_UNEXPECTED", message, hint: usage });
   }

@@ -23,6 +23,18 @@ const PATCHES = [
 const COMPILER_FLAGS = ["-mmemset-strategy", "-mmemcpy-strategy"]
   .map((flag) => `${flag}=unrolled_loop:256:noalign,libcall:-1:noalign`).join(" ");
 
+/** The agent's, in src/guest; the first one includes the others. */
+const AGENT_SOURCES = [
+  "agent.c",
+  "carrier.h",
+  "command.h",
+  "files.h",
+  "frames.h",
+  "ports.h",
+  "watch.h",
+]
+  .map((name) => `agent/${name}`);
+
 /** Raise it when the way of building changes and the files do not. */
 const KERNEL_RECIPE_VERSION = "1";
 const ROOT_RECIPE_VERSION = "2";
@@ -44,7 +56,7 @@ export interface RootRecipe {
   readonly agent: FreestandingSources;
 }
 
-/** What our program in an initramfs is compiled from. */
+/** What a program of ours in an initramfs is compiled from. */
 export interface InitramfsProgramRecipe {
   readonly key: string;
   readonly sources: FreestandingSources;
@@ -71,14 +83,7 @@ export async function readKernelRecipe(): Promise<KernelRecipe> {
 export async function readRootRecipe(): Promise<RootRecipe> {
   const [init, agent] = await Promise.all([
     readSources("rootfs/init.c"),
-    readSources(
-      "agent/agent.c",
-      "agent/command.h",
-      "agent/files.h",
-      "agent/frames.h",
-      "agent/ports.h",
-      "agent/watch.h",
-    ),
+    readSources(...AGENT_SOURCES),
   ]);
   const texts = [init, agent].flatMap((sources) => Object.values(sources));
   return {
@@ -88,9 +93,14 @@ export async function readRootRecipe(): Promise<RootRecipe> {
   };
 }
 
-/** Reads the recipe of our program in an initramfs. */
-export async function readInitramfsProgramRecipe(): Promise<InitramfsProgramRecipe> {
-  const sources = await readSources("initramfs/init.c");
+/** The programs: one that loads modules and mounts the root, and the agent. */
+export type InitramfsProgramName = "initramfs-init" | "agent";
+
+/** Reads the recipe of a program of ours in an initramfs. */
+export async function readInitramfsProgramRecipe(
+  name: InitramfsProgramName,
+): Promise<InitramfsProgramRecipe> {
+  const sources = await readSources(...name === "agent" ? AGENT_SOURCES : ["initramfs/init.c"]);
   return { key: await contentKey(...FREESTANDING_FLAGS, ...Object.values(sources)), sources };
 }
 

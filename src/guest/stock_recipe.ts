@@ -21,7 +21,7 @@ export interface StockRecipe {
 
 /** Reads the recipe of a suite's kernel. */
 export async function readStockRecipe(suite: DebianSuite): Promise<StockRecipe> {
-  const program = await readInitramfsProgramRecipe();
+  const program = await readInitramfsProgramRecipe("initramfs-init");
   const key = await contentKey(STOCK_RECIPE_VERSION, suite, GUEST_MODULES.join(" "), program.key);
   return { key, suite, modules: GUEST_MODULES };
 }

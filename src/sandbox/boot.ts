@@ -3,66 +3,118 @@ import { cachedGuest, ensuredGuest, type GuestFiles } from "../guest/default_gue
 import { hostGuestChoice } from "../guest/guest_choice.ts";
 import type { BuildProgress } from "../guest/mod.ts";
 import { ConsolePipe } from "../machine/console_pipe.ts";
-import { checkConfig, Machine, type MachineExit } from "../machine/mod.ts";
+import {
+  checkConfig,
+  Machine,
+  type MachineConfig,
+  type MachineExit,
+  type MachineOptions,
+} from "../machine/mod.ts";
 import { Agent } from "./agent.ts";
+import { CarriedAgent, type CarriedKind } from "./carried_agent.ts";
 import { BootError, VmError } from "./errors.ts";
 import { VmConsole } from "./vm_console.ts";
-import { configErrorOf, machineConfigOf, type VmOptions } from "./vm_options.ts";
+import { carriedKindOf, configErrorOf, machineConfigOf, type VmOptions } from "./vm_options.ts";
 
 const COLUMNS = 80;
 const ROWS = 24;
+/** How long the agent in a guest of the user's is waited for, when nobody says. Such a guest may never have one. */
+const CARRIED_MS = 120_000;
 
-/** What a sandbox is made of. */
-export interface Booted {
+/** A machine to be, whoever describes it: options of a sandbox, or flags of the command line. */
+export interface BootRequest {
+  /** Without faults: `checkConfig`. */
+  readonly config: MachineConfig;
+  /** Whether its guest starts an agent. */
+  readonly hasAgent: boolean;
+  /** The agent that is carried into its initrd. */
+  readonly carries?: CarriedKind;
+  /** What the machine is connected to beside its console. */
+  readonly connections?: Omit<MachineOptions, "terminal" | "firstVcpu">;
+}
+
+/** A machine that runs; its agent may not be up yet. */
+export interface Started {
   readonly machine: Machine;
   readonly console: VmConsole;
   /** Undefined in a guest without one. */
   readonly agent: Agent | undefined;
+  /** Whether the guest is not ours: then its agent may never come up. */
+  readonly isCarried: boolean;
   /** How the machine ends, once everything it has said is in the console, and nothing is left of it. */
   readonly exited: Promise<MachineExit>;
+}
+
+/** What a sandbox is made of. */
+export interface Booted extends Started {
   /** From the start of the machine until the agent was up, or the guest's first instruction. */
   readonly bootMs: number;
 }
 
-/** Rejects with ConfigError, BootError, VmError, errors of the guest's build, or the reason of the signal. */
-export async function bootMachine(options: VmOptions): Promise<Booted> {
+/** The machine of `options`. Rejects with ConfigError, errors of the guest's build, or the reason of the signal. */
+export async function bootRequest(options: VmOptions): Promise<BootRequest> {
   const { signal } = options;
   signal?.throwIfAborted();
   const guest = options.kernel === undefined ? await defaultGuest(signal) : undefined;
   const config = machineConfigOf(options, guest);
   const [problem] = checkConfig(config);
   if (problem !== undefined) throw configErrorOf(problem);
+  const carries = carriedKindOf(options);
+  return {
+    config,
+    hasAgent: carries !== undefined || guest !== undefined && options.agent !== "none",
+    ...(carries === undefined ? {} : { carries }),
+  };
+}
+
+/** Starts a machine and waits for its agent. Rejects with BootError, VmError, or the reason of the signal. */
+export async function bootMachine(
+  request: BootRequest,
+  signal: AbortSignal | undefined,
+): Promise<Booted> {
   signal?.throwIfAborted();
+  const started = await startMachine(request);
+  const begun = performance.now();
+  try {
+    await agentUp(started, signal);
+  } catch (error) {
+    await started.machine.stop();
+    await started.exited;
+    throw error;
+  }
+  return { ...started, bootMs: performance.now() - begun };
+}
+
+/** Rejects with VmError; nothing is left behind then. */
+export async function startMachine(
+  { config, hasAgent, carries, connections = {} }: BootRequest,
+): Promise<Started> {
+  await using carried = carries === undefined
+    ? undefined
+    : await CarriedAgent.into(config, carries);
   const pipe = await ConsolePipe.open();
-  const machine = await createMachine(config, pipe);
+  const machine = await createMachine(carried?.config ?? config, connections, pipe);
   const console = new VmConsole(pipe.owner);
-  const hasAgent = guest !== undefined && options.agent !== "none";
-  const agent = hasAgent ? new Agent(machine) : undefined;
+  const agent = hasAgent ? new Agent(carried?.road(machine) ?? machine) : undefined;
   const exited = machine.exited.then(async (exit) => {
     agent?.close();
     pipe[Symbol.dispose](); // the end of the console
     await console.ended;
     return exit;
   });
-  const begun = performance.now();
   machine.start();
-  try {
-    if (agent !== undefined) await agentOf(agent, exited, console, signal);
-  } catch (error) {
-    await machine.stop();
-    await exited;
-    throw error;
-  }
-  return { machine, console, agent, exited, bootMs: performance.now() - begun };
+  return { machine, console, agent, isCarried: carried !== undefined, exited };
 }
 
 async function createMachine(
-  config: Parameters<typeof Machine.create>[0],
+  config: MachineConfig,
+  connections: Omit<MachineOptions, "terminal">,
   pipe: ConsolePipe,
 ): Promise<Machine> {
   try {
     const { fds } = pipe;
     return await Machine.create(config, {
+      ...connections,
       terminal: { isTty: false, columns: COLUMNS, rows: ROWS, fds },
     });
   } catch (error) {
@@ -72,22 +124,24 @@ async function createMachine(
   }
 }
 
-/** Waits for the agent, or for why there will not be one. */
-async function agentOf(
-  agent: Agent,
-  exited: Promise<MachineExit>,
-  console: VmConsole,
-  signal: AbortSignal | undefined,
+/** Waits for the agent, if there is one. Rejects with BootError, AgentError, or the reason of the signal. */
+export async function agentUp(
+  { agent, isCarried, exited, console }: Started,
+  given: AbortSignal | undefined,
 ): Promise<void> {
+  if (agent === undefined) return;
+  const signal = given ?? (isCarried ? AbortSignal.timeout(CARRIED_MS) : undefined);
   const aborted = Promise.withResolvers<never>();
-  const abort = (): void => aborted.reject(signal?.reason);
+  const abort = (): void =>
+    aborted.reject(isCarried ? missing(console, signal?.reason) : signal?.reason);
   signal?.addEventListener("abort", abort, { once: true });
+  if (signal?.aborted) abort();
   try {
     const end = exited.then(({ reason, detail }) => {
       const why = detail === undefined ? reason : `${reason}, ${detail}`;
       throw new BootError(
-        `The guest ended before it was up: ${why}`,
-        "BOOT_FAILED",
+        `The guest ended before ${isCarried ? "its agent" : "it"} was up: ${why}`,
+        isCarried ? "AGENT_MISSING" : "BOOT_FAILED",
         console.tail,
         { hint: "see what its console said last: error.consoleTail" },
       );
@@ -96,6 +150,17 @@ async function agentOf(
   } finally {
     signal?.removeEventListener("abort", abort);
   }
+}
+
+/** What a time limit means for a guest that may have no way to us; whoever gives up for another reason has that. */
+function missing({ tail }: VmConsole, reason: unknown): unknown {
+  if (!(reason instanceof DOMException) || reason.name !== "TimeoutError") return reason;
+  return new BootError("The guest's agent has not come up in time", "AGENT_MISSING", tail, {
+    cause: reason,
+    hint:
+      "it needs virtio-vsock, built in or loaded by the initrd's /init, and an initrd that the " +
+      'kernel unpacks; error.consoleTail is what the console said, agent: "none" does without',
+  });
 }
 
 /** The end of the machine ends the wait for its agent, too, but says more. */

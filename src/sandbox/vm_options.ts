@@ -2,6 +2,7 @@
 import type { DeviceConfig, MachineConfig, NetConfig, Problem, Switch } from "../machine/mod.ts";
 import { LIMITS } from "../machine/mod.ts";
 import { DHCP_WORD, type GuestFiles, ROOT_WORDS, rootDisk } from "../guest/default_guest.ts";
+import type { CarriedKind } from "./carried_agent.ts";
 import { ConfigError } from "./errors.ts";
 import { hostPath } from "./host_path.ts";
 
@@ -34,7 +35,7 @@ export type Ports = Readonly<Record<number, number>>;
 
 /** A sandbox. Everything may be left out. */
 export interface VmOptions {
-  /** A kernel of your own; the default guest's when left out. It has no agent unless its initrd or root starts one. */
+  /** A kernel of your own; the default guest's when left out. With an initrd it is given an agent. */
   readonly kernel?: string | URL;
   /** Its initial RAM disk. */
   readonly initrd?: string | URL;
@@ -58,8 +59,13 @@ export interface VmOptions {
   readonly ports?: Ports;
   /** The guest's context id and a socket for other programs; each may be left out. */
   readonly vsock?: { readonly cid?: number; readonly path?: string | URL };
-  /** `none`: the guest has no agent, so there are no commands and files, and it has booted when it runs. */
-  readonly agent?: "auto" | "none";
+  /**
+   * How commands and files get into the guest. The default guest has an agent for vsock. A kernel of your own with an
+   * initrd is given one with `auto` (the default) and `vsock`: behind the initrd, and started beside its first program; it
+   * needs a driver for virtio-vsock there. `none`, and a kernel without an initrd: there are no commands and no files, and
+   * the guest has booted when it runs.
+   */
+  readonly agent?: "auto" | "vsock" | "none";
 }
 
 const MIB = 2 ** 20;
@@ -101,6 +107,23 @@ export function configErrorOf({ field, message, code, hint }: Problem): ConfigEr
     inOptions(message),
     code,
     hint === undefined ? {} : { hint: inOptions(hint) },
+  );
+}
+
+/** The agent that `options` have carried into the user's initrd; undefined when none is. Throws ConfigError. */
+export function carriedKindOf(
+  { kernel, initrd, agent = "auto" }: VmOptions,
+): CarriedKind | undefined {
+  if (kernel === undefined || agent === "none") return undefined;
+  if (initrd !== undefined) return agent;
+  if (agent === "auto") return undefined;
+  throw new ConfigError(
+    "agent",
+    `Cannot carry agent "${agent}" without an initrd`,
+    "AGENT_NEEDS_INITRD",
+    {
+      hint: "name the initrd that it goes into, or leave agent out",
+    },
   );
 }
 

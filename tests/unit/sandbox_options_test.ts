@@ -1,6 +1,7 @@
 /** From the options of `Vm.boot` to a machine. */
 import { ConfigError } from "../../src/sandbox/errors.ts";
 import {
+  carriedKindOf,
   configErrorOf,
   machineConfigOf,
   type NetInit,
@@ -109,3 +110,13 @@ for (const [options, field, code] of WRONG) {
     assertEquals([error.field, error.code], [field, code]);
   });
 }
+
+Deno.test("a kernel with an initrd is given an agent, unless somebody says otherwise", () => {
+  assertEquals(carriedKindOf({}), undefined);
+  assertEquals(carriedKindOf({ kernel: "k" }), undefined);
+  assertEquals(carriedKindOf({ kernel: "k", initrd: "i" }), "auto");
+  assertEquals(carriedKindOf({ kernel: "k", initrd: "i", agent: "vsock" }), "vsock");
+  assertEquals(carriedKindOf({ kernel: "k", initrd: "i", agent: "none" }), undefined);
+  const error = assertThrows(() => carriedKindOf({ kernel: "k", agent: "vsock" }), ConfigError);
+  assertEquals([error.field, error.code], ["agent", "AGENT_NEEDS_INITRD"]);
+});

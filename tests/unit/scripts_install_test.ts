@@ -18,6 +18,7 @@ Deno.test("the launcher quotes its paths for a shell", () => {
   const text = launcher("/a b/deno", "1.2.3", "/it's");
   assert(text.startsWith("#!/bin/sh\n"), text);
   assert(text.includes(`'/it'\\''s/main.js'`), text);
+  assert(text.includes('export DINOVISOR_DENO_DIR="${DENO_DIR-}"\n  export DENO_DIR='), text);
   assert(text.includes(`export DENO_DIR='/it'\\''s/cache'`), text);
   assert(text.includes(`[ -x '/a b/deno' ] && exec '/a b/deno' "$@"`), text);
   assert(text.includes(`exec npx -y deno@1.2.3 "$@"`), text);

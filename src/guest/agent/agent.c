@@ -7,8 +7,11 @@
  * A session is frames both ways: two little-endian 32-bit words, type and length, and that many bytes. The first one
  * from the host says what is wanted: FRAME_EXEC, or one of the file requests. src/sandbox/protocol.ts has the other
  * side, and the layout of every frame.
+ *
+ * In the default guest init starts it (src/guest/rootfs/init.c); carrier.h is how it gets into other guests.
  */
 #include "command.h"
+#include "carrier.h"
 #include "files.h"
 #include "ports.h"
 #include "watch.h"
@@ -40,6 +43,8 @@ static void serve(void)
 	}
 	if (received.type == FRAME_POWER_OFF) {
 		send_result(call(__NR_kill, 1, SIGUSR2, 0, 0, 0));
+		if (is_carried)
+			power_off();
 		return;
 	}
 	if (received.type == FRAME_DIAL) {
@@ -96,15 +101,34 @@ static long new_socket(void)
 	return call(__NR_socket, AF_VSOCK, SOCK_STREAM | O_CLOEXEC, 0, 0, 0);
 }
 
-__attribute__((noreturn, used)) static void start(long *stack)
+/* Takes calls, and calls the host; returns the descriptor of that call, or a negative error number. */
+static long greet(long *listener)
 {
 	struct vsock_address own = address(ANY_CID), host = address(HOST_CID);
-	long listener = new_socket(), greeting = new_socket();
+	long greeting = new_socket(), result;
+
+	*listener = new_socket();
+	if (*listener < 0 || greeting < 0)
+		return *listener;
+	if ((result = call(__NR_bind, *listener, (long)&own, sizeof(own), 0, 0)) == 0 &&
+	    (result = call(__NR_listen, *listener, BACKLOG, 0, 0, 0)) == 0 &&
+	    (result = call(__NR_connect, greeting, (long)&host, sizeof(host), 0, 0)) == 0)
+		return greeting;
+	call(__NR_close, *listener, 0, 0, 0, 0);
+	call(__NR_close, greeting, 0, 0, 0, 0);
+	return result;
+}
+
+__attribute__((noreturn, used)) static void start(long *stack)
+{
+	long listener, greeting;
 
 	own_environment = (char **)(stack + 1 + stack[0] + 1);
-	if (listener < 0 || call(__NR_bind, listener, (long)&own, sizeof(own), 0, 0) < 0 ||
-	    call(__NR_listen, listener, BACKLOG, 0, 0, 0) < 0 ||
-	    call(__NR_connect, greeting, (long)&host, sizeof(host), 0, 0) < 0)
+	carry(stack);
+	/* A guest's vsock may be a module that is loaded later. Who is refused has come too late: there is another agent. */
+	while ((greeting = greet(&listener)) < 0 && is_carried && greeting != -ECONNRESET)
+		sleep_for(0, LOOK_NS);
+	if (greeting < 0)
 		leave(1);
 	/* It stays open: when it ends, so has the agent. */
 	conn = greeting;
@@ -121,6 +145,8 @@ __attribute__((noreturn, used)) static void start(long *stack)
 			call(__NR_close, listener, 0, 0, 0, 0);
 			call(__NR_close, greeting, 0, 0, 0, 0);
 			handle(SIGCHLD, DEFAULT);
+			if (is_carried)
+				enter_root();
 			conn = call_fd;
 			serve();
 			/* What was sent is on its way; the host closes when it has read it. */

@@ -63,6 +63,7 @@ enum to_host {
 #define EINVAL 22
 #define ENOSPC 28
 #define ENAMETOOLONG 36
+#define ECONNRESET 104
 
 typedef unsigned int u32;
 

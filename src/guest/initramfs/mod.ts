@@ -6,10 +6,11 @@ import { readNamed } from "./errors.ts";
 import { ModuleFolder } from "./module_folder.ts";
 import { gatherModules, type ModuleSet } from "./module_set.ts";
 
+export { type AgentInitrd, type AgentRequest, initrdWithAgent } from "./agent_archive.ts";
 export { InitramfsError } from "./errors.ts";
 export type { InitramfsCode } from "./errors.ts";
 export { GUEST_MODULES } from "./guest_modules.ts";
-export { compileInitramfsProgram } from "./program.ts";
+export { compileAgent, compileInitramfsProgram } from "./program.ts";
 
 /** What goes into an initramfs. */
 export interface InitramfsRequest {
