@@ -7,7 +7,7 @@ import { guestTest, LONG, OUTPUT_MS, type ReadyGuest } from "../support/linux_gu
 import { namespaceRefusal, NetNamespace } from "../support/net_namespace.ts";
 
 const MIB = 2 ** 20;
-/** Where ring 0 is emulated Linux copies at about 1.5 MB/s, and draws random bytes more slowly. */
+/** Where ring 0 is emulated Linux copies at about 1.5 MB/s. */
 const BYTES = LONG ? 64 * MIB : byHost({ hardware: 64 * MIB, nested: MIB, emulated: MIB / 4 });
 
 const ignore = namespaceRefusal();
@@ -24,15 +24,17 @@ function netTest(
   }, { missing });
 }
 
-/** Serves a file of `BYTES` bytes to one that fetches it, and waits until that is done. */
-const SERVE = [
-  "mkdir /tmp/www",
-  `dd if=/dev/urandom of=/tmp/www/file bs=4096 count=${BYTES / 4096} 2>/dev/null`,
-  "sha256sum </tmp/www/file",
-  "httpd -p 80 -h /tmp/www",
-  "echo serving",
-  "read line",
-].join("; ");
+/** Fetches `url` and serves what has come to whoever fetches it, until it is told that this is done. */
+function fetchAndServe(url: string): string {
+  return [
+    "mkdir /tmp/www",
+    `wget -q -O /tmp/www/file "${url}"`,
+    "sha256sum </tmp/www/file",
+    "httpd -p 80 -h /tmp/www",
+    "echo serving",
+    "read line",
+  ].join("; ");
+}
 
 netTest(
   "Linux on a tap pings, fetches and serves by IPv4 and IPv6, with jumbo frames",
@@ -50,8 +52,7 @@ netTest(
       "ping -q -c 2 -s 8000 10.0.0.1 >/dev/null && echo jumbo",
       "ping -q -c 2 fd00::1 >/dev/null && echo ping6",
       "wget -q -O - http://10.0.0.1:8000/ | sha256sum",
-      "wget -q -O - 'http://[fd00::1]:8000/' | sha256sum",
-      SERVE,
+      fetchAndServe("http://[fd00::1]:8000/"),
     ].join("; ");
     const flags = ["--net", "tap=vm0,mtu=9000"];
     await using process = guest.start({ script, flags, prefix: network.prefix });
@@ -64,7 +65,7 @@ netTest(
     const { code, stdout } = await process.ended;
     const lines = stdout.split("\n");
     assertEquals(lines.slice(0, 6), ["9000", "ping4", "jumbo", "ping6", server.sum, server.sum]);
-    const served = `${lines[6]?.split(" ")[0]} ${BYTES}`;
+    const served = `${server.sum.split(" ")[0]} ${BYTES}`;
     assertEquals(got, [served, served]);
     assertEquals(code, 0);
   },
@@ -87,8 +88,7 @@ netTest(
       "udhcpc -q -n -i eth0 -s /tmp/bound >/dev/null 2>&1",
       "ip -4 address show eth0 | sed -n 's/.*inet \\([^ ]*\\).*/\\1/p'",
       "gateway=$(ip route | sed -n 's/default via \\([^ ]*\\).*/\\1/p')",
-      "wget -q -O - http://$gateway:8000/ | sha256sum",
-      SERVE,
+      fetchAndServe("http://$gateway:8000/"),
     ].join("; ");
     const flags = ["--net", "user", "-p", "8080:80"];
     await using process = guest.start({ script, flags, prefix: network.prefix });
@@ -96,9 +96,9 @@ netTest(
     const got = await fetched(network, "http://127.0.0.1:8080/file", OUTPUT_MS);
     await process.write("done\n");
     const { code, stdout } = await process.ended;
-    const [address, sum, served = ""] = stdout.split("\n");
+    const [address, sum] = stdout.split("\n");
     assertEquals([address, sum], ["192.0.2.2/24", server.sum]);
-    assertEquals(got, `${served.split(" ")[0]} ${BYTES}`);
+    assertEquals(got, `${server.sum.split(" ")[0]} ${BYTES}`);
     assertEquals(code, 0);
   },
   ignore ?? noPasst,

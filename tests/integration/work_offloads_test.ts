@@ -31,7 +31,7 @@ const STEPS: readonly Step[] = [
 /** Takes words for ethtool from its input; then fetches, and says that it can be fetched from. */
 const SCRIPT = [
   "ip link set eth0 up; ip address add 10.0.0.2/24 dev eth0; mkdir /tmp/www",
-  `head -c ${BYTES} /dev/urandom > /tmp/www/file; sha256sum < /tmp/www/file`,
+  "wget -q -O /tmp/www/file http://10.0.0.1:8000/; sha256sum < /tmp/www/file",
   "httpd -p 80 -h /tmp/www",
   "while read words; do ethtool -K eth0 $words >/dev/null || echo refused",
   'wget -q -O - http://10.0.0.1:8000/ | sha256sum; echo "now $words"; done',
