@@ -10,7 +10,7 @@ export const SOURCE_PACKAGE = "linux-source-6.1";
 /** The patches, in the order they are applied. */
 const PATCHES = [
   "0001-ring0-emulation.patch",
-  "0002-exit-register.patch",
+  "0002-power-off.patch",
   "0003-short-boot.patch",
   "0004-device-tree.patch",
   "0005-no-early-echo.patch",

@@ -181,7 +181,12 @@ linuxTest("the console shows the boot, and the guest ends in order when asked", 
   const never = vm.console.waitFor("never printed", { signal: AbortSignal.timeout(50) });
   await assertRejects(() => never, DOMException);
   const status = await vm.shutdown();
-  assertEquals([status.success, status.code, vm.state], [true, 0, "stopped"]);
+  assertEquals([status.reason, status.success, status.code, vm.state], [
+    "poweroff",
+    true,
+    0,
+    "stopped",
+  ]);
   assertEquals(await codeOf(() => vm.output("true")), "STATE");
   assertEquals(await codeOf(() => vm.console.waitFor("never printed")), "CONSOLE_ENDED");
   const text = await new Response(vm.console.readable).text();
