@@ -3,7 +3,13 @@ import { cachedGuest, ensuredGuest, type GuestFiles } from "../guest/default_gue
 import { hostGuestChoice } from "../guest/guest_choice.ts";
 import type { BuildProgress } from "../guest/mod.ts";
 import { ConsolePipe } from "../machine/console_pipe.ts";
-import { checkConfig, Machine, type MachineExit } from "../machine/mod.ts";
+import {
+  checkConfig,
+  Machine,
+  type MachineConfig,
+  type MachineExit,
+  type MachineOptions,
+} from "../machine/mod.ts";
 import { Agent } from "./agent.ts";
 import { BootError, VmError } from "./errors.ts";
 import { VmConsole } from "./vm_console.ts";
@@ -12,31 +18,68 @@ import { configErrorOf, machineConfigOf, type VmOptions } from "./vm_options.ts"
 const COLUMNS = 80;
 const ROWS = 24;
 
-/** What a sandbox is made of. */
-export interface Booted {
+/** A machine to be, whoever describes it: options of a sandbox, or flags of the command line. */
+export interface BootRequest {
+  /** Without faults: `checkConfig`. */
+  readonly config: MachineConfig;
+  /** Whether its guest starts an agent. */
+  readonly hasAgent: boolean;
+  /** What the machine is connected to beside its console. */
+  readonly connections?: Omit<MachineOptions, "terminal" | "firstVcpu">;
+}
+
+/** A machine that runs; its agent may not be up yet. */
+export interface Started {
   readonly machine: Machine;
   readonly console: VmConsole;
   /** Undefined in a guest without one. */
   readonly agent: Agent | undefined;
   /** How the machine ends, once everything it has said is in the console, and nothing is left of it. */
   readonly exited: Promise<MachineExit>;
+}
+
+/** What a sandbox is made of. */
+export interface Booted extends Started {
   /** From the start of the machine until the agent was up, or the guest's first instruction. */
   readonly bootMs: number;
 }
 
-/** Rejects with ConfigError, BootError, VmError, errors of the guest's build, or the reason of the signal. */
-export async function bootMachine(options: VmOptions): Promise<Booted> {
+/** The machine of `options`. Rejects with ConfigError, errors of the guest's build, or the reason of the signal. */
+export async function bootRequest(options: VmOptions): Promise<BootRequest> {
   const { signal } = options;
   signal?.throwIfAborted();
   const guest = options.kernel === undefined ? await defaultGuest(signal) : undefined;
   const config = machineConfigOf(options, guest);
   const [problem] = checkConfig(config);
   if (problem !== undefined) throw configErrorOf(problem);
+  return { config, hasAgent: guest !== undefined && options.agent !== "none" };
+}
+
+/** Starts a machine and waits for its agent. Rejects with BootError, VmError, or the reason of the signal. */
+export async function bootMachine(
+  request: BootRequest,
+  signal: AbortSignal | undefined,
+): Promise<Booted> {
   signal?.throwIfAborted();
+  const started = await startMachine(request);
+  const begun = performance.now();
+  try {
+    await agentUp(started, signal);
+  } catch (error) {
+    await started.machine.stop();
+    await started.exited;
+    throw error;
+  }
+  return { ...started, bootMs: performance.now() - begun };
+}
+
+/** Rejects with VmError; nothing is left behind then. */
+export async function startMachine(
+  { config, hasAgent, connections = {} }: BootRequest,
+): Promise<Started> {
   const pipe = await ConsolePipe.open();
-  const machine = await createMachine(config, pipe);
+  const machine = await createMachine(config, connections, pipe);
   const console = new VmConsole(pipe.owner);
-  const hasAgent = guest !== undefined && options.agent !== "none";
   const agent = hasAgent ? new Agent(machine) : undefined;
   const exited = machine.exited.then(async (exit) => {
     agent?.close();
@@ -44,25 +87,19 @@ export async function bootMachine(options: VmOptions): Promise<Booted> {
     await console.ended;
     return exit;
   });
-  const begun = performance.now();
   machine.start();
-  try {
-    if (agent !== undefined) await agentOf(agent, exited, console, signal);
-  } catch (error) {
-    await machine.stop();
-    await exited;
-    throw error;
-  }
-  return { machine, console, agent, exited, bootMs: performance.now() - begun };
+  return { machine, console, agent, exited };
 }
 
 async function createMachine(
-  config: Parameters<typeof Machine.create>[0],
+  config: MachineConfig,
+  connections: Omit<MachineOptions, "terminal">,
   pipe: ConsolePipe,
 ): Promise<Machine> {
   try {
     const { fds } = pipe;
     return await Machine.create(config, {
+      ...connections,
       terminal: { isTty: false, columns: COLUMNS, rows: ROWS, fds },
     });
   } catch (error) {
@@ -72,16 +109,16 @@ async function createMachine(
   }
 }
 
-/** Waits for the agent, or for why there will not be one. */
-async function agentOf(
-  agent: Agent,
-  exited: Promise<MachineExit>,
-  console: VmConsole,
+/** Waits for the agent, if there is one. Rejects with BootError, AgentError, or the reason of the signal. */
+export async function agentUp(
+  { agent, exited, console }: Started,
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  if (agent === undefined) return;
   const aborted = Promise.withResolvers<never>();
   const abort = (): void => aborted.reject(signal?.reason);
   signal?.addEventListener("abort", abort, { once: true });
+  if (signal?.aborted) abort();
   try {
     const end = exited.then(({ reason, detail }) => {
       const why = detail === undefined ? reason : `${reason}, ${detail}`;

@@ -1,7 +1,7 @@
 /** A microVM to run things in. */
 import type { Machine, MachineExit, VsockConnection, VsockListener } from "../machine/mod.ts";
 import type { Agent } from "./agent.ts";
-import { type Booted, bootMachine } from "./boot.ts";
+import { type Booted, bootMachine, bootRequest } from "./boot.ts";
 import { AgentError, VmError } from "./errors.ts";
 import { GuestFs } from "./guest_fs.ts";
 import { GuestPorts } from "./guest_ports.ts";
@@ -112,7 +112,7 @@ export class Vm implements AsyncDisposable {
    * the reason of the signal; nothing is left behind then.
    */
   static async boot(options: VmOptions = {}): Promise<Vm> {
-    return new Vm(await bootMachine(options), options);
+    return new Vm(await bootMachine(await bootRequest(options), options.signal), options);
   }
 
   /** Where in its life it is. */
