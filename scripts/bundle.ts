@@ -11,9 +11,10 @@ export const WORKERS: readonly string[] = [
   "src/machine/io_worker.ts",
   "src/machine/vcpu_worker.ts",
 ];
-/** `run`, whose start people wait for, comes without what only the others need. */
-const PROGRAMS = ["scripts/bundle/run.ts", "scripts/bundle/others.ts"];
-const MAIN = `await import(Deno.args[0] === "run" ? "./run.js" : "./others.js");\n`;
+/** `run`, whose start people wait for, comes without what only the others need, and without the sandbox of its commands. */
+const PROGRAMS = ["scripts/bundle/run.ts", "scripts/bundle/command.ts", "scripts/bundle/others.ts"];
+const RUNS = `Deno.args.includes("--") ? "./command.js" : "./run.js"`;
+const MAIN = `await import(Deno.args[0] === "run" ? ${RUNS} : "./others.js");\n`;
 /** Its files that are no modules are read at run time, by paths relative to a module there: all code is one folder now. */
 const DATA = "src/guest";
 
