@@ -11,7 +11,7 @@ try {
 
   await using vm = await Vm.boot();
   await vm.fs.upload(`${directory}/src`, "/tmp/src");
-  (await vm.output("./build", [], { cwd: "/tmp/src", user: "nobody", stdout: "inherit" })).check();
+  (await vm.output("./build", [], { cwd: "/tmp/src", stdout: "inherit" })).check();
   await vm.fs.download("/tmp/src/out", `${directory}/out`);
   const artifact = (await Deno.open(`${directory}/out/all.gz`)).readable
     .pipeThrough(new DecompressionStream("gzip"));
