@@ -28,8 +28,9 @@ const STATUS_KILLED = 137;
 const SHOWN_LINES = 20;
 
 /** What the end of a command means. Whoever stopped the machine, or killed the guest, counts before the command. */
-export function commandOutcome(end: CommandEnd): Outcome {
-  const { exit, cause, status, error, consoleTail } = end;
+export function commandOutcome(
+  { exit, cause, status, error, consoleTail }: CommandEnd,
+): Outcome {
   const isStopped = exit.reason === "stopped";
   if (isStopped && cause !== undefined) {
     const outcome = machineOutcome(exit, cause, true);
@@ -40,8 +41,9 @@ export function commandOutcome(end: CommandEnd): Outcome {
     const { code, signal } = status;
     return { reason: "exited", code, exit, problems: [], ...(signal === null ? {} : { signal }) };
   }
-  const died = isSwitchedOff(exit) ? { ...exit, reason: "poweroff" as const } : exit;
-  const outcome = machineOutcome(died, cause, true);
+  const isRegister = exit.reason === "exit-register" && isSwitchedOff(exit);
+  const end = isRegister ? { ...exit, reason: "poweroff" as const } : exit;
+  const outcome = machineOutcome(end, cause, true);
   return outcome.code === STATUS_GUEST_DIED ? withTail(outcome, consoleTail) : outcome;
 }
 

@@ -140,7 +140,11 @@ Deno.test("a dead guest's console is shown as text, its last lines", () => {
   const [{ logTail = "" } = {}] = problems as readonly { readonly logTail?: string }[];
   assertEquals([code, logTail.split("\n").length], [255, 20]);
   assertEquals(logTail.split("\n").slice(-2), ["line 29", "red]0;title2J"]);
-  assertEquals(outcomeOf("exit-register", {}, 0).problems[0]?.code, "CMD_NO_STATUS");
+  for (const [reason, byte] of [["exit-register", 0], ["reboot"]] as const) {
+    const ended = outcomeOf(reason, {}, byte);
+    const said = byte === undefined ? reason : "poweroff";
+    assertEquals([ended.reason, ended.code, ended.problems[0]?.code], [said, 255, "CMD_NO_STATUS"]);
+  }
   assertEquals(outcomeOf("poweroff", { consoleTail: "x" }).problems[0], {
     field: "",
     code: "CMD_NO_STATUS",
