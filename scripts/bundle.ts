@@ -12,12 +12,13 @@ export const WORKERS: readonly string[] = [
   "src/machine/vcpu_worker.ts",
 ];
 /**
- * `run`, whose start people wait for, comes without what only the others need, and what it imports when that is needed
- * is in files of its own: loading takes 36 µs for each kilobyte.
+ * `run`, whose start people wait for, comes without what only the others need and without the sandbox of its commands.
+ * What it imports when that is needed is in files of its own: loading takes 36 µs for each kilobyte.
  */
 const RUN_PROGRAM = "scripts/bundle/run.ts";
-const OTHERS_PROGRAM = "scripts/bundle/others.ts";
-const MAIN = `await import(Deno.args[0] === "run" ? "./run.js" : "./others.js");\n`;
+const OTHER_PROGRAMS = ["scripts/bundle/command.ts", "scripts/bundle/others.ts"];
+const RUNS = `Deno.args.includes("--") ? "./command.js" : "./run.js"`;
+const MAIN = `await import(Deno.args[0] === "run" ? ${RUNS} : "./others.js");\n`;
 /** Its files that are no modules are read at run time, by paths relative to a module there: all code is one folder now. */
 const DATA = "src/guest";
 /** What `dinovisor test` has users' tests import: the modules themselves, for a bundle has no types. */
@@ -29,7 +30,7 @@ const NO_LIBRARY = /^src\/(?:cli|std)$/;
 export async function bundle(directory: string): Promise<void> {
   await Deno.mkdir(directory, { recursive: true });
   // Each whole by itself: a program starts sooner from one file than from a dozen shared ones.
-  for (const module of [...WORKERS, OTHERS_PROGRAM]) {
+  for (const module of [...WORKERS, ...OTHER_PROGRAMS]) {
     await run(["-o", `${directory}/${bundleName(module)}`, module]);
   }
   await run(["--code-splitting", "--outdir", directory, RUN_PROGRAM]);

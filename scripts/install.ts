@@ -61,7 +61,11 @@ export async function install(prefix: string): Promise<string> {
 
 /** Each program with the least to do; a worker as a program, which ends as nobody can send it a message. */
 function errands(share: string): Errand[] {
-  const programs = [["main.js", "run", "--help"], ["main.js", "help"]];
+  const programs = [
+    ["main.js", "run", "--help"],
+    ["main.js", "run", "--help", "--", "CMD"],
+    ["main.js", "help"],
+  ];
   const workers = WORKERS.map((worker) => [bundleName(worker)]);
   return [...programs, ...workers].map(([module, ...words]) => [
     ...RUN_COMPILED,

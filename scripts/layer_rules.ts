@@ -55,6 +55,9 @@ const IMPLEMENTATION = /^devices\/(?:[^/]+\/(?:make|device|[^/]*_backend)|makers
 const CONFIGURATION_ALONE =
   "whoever plans a machine does not load how its devices work; put it in make.ts, for the I/O thread";
 
+const COMMAND_ALONE =
+  "a run without a command starts without the sandbox; guest_command.ts has it, and is loaded when there is one";
+
 /** Every forbidden edge below a layer's own order, with its reason. */
 export const RULES: readonly Rule[] = [
   {
@@ -259,6 +262,13 @@ export const RULES: readonly Rule[] = [
     reason: "the library does not know the command line",
   },
   {
+    id: "cli-sandbox",
+    from: /^src\/cli\//,
+    exceptFrom: /^src\/cli\/guest_command\.ts$/,
+    to: /^src\/sandbox\//,
+    reason: COMMAND_ALONE,
+  },
+  {
     id: "both-sides",
     from: /^(?:src\/(?:cli|sandbox)\/|main\.ts$|src\/mod\.ts$)/,
     to: /^transports\//,
@@ -289,6 +299,12 @@ export const PURITIES: readonly Purity[] = [
     from: CONFIGURATION,
     to: IMPLEMENTATION,
     reason: CONFIGURATION_ALONE,
+  },
+  {
+    id: "run-alone",
+    from: /^src\/cli\/run\.ts$/,
+    to: /^src\/sandbox\//,
+    reason: COMMAND_ALONE,
   },
   {
     id: "control-thread",

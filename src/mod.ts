@@ -11,7 +11,8 @@
  *
  * @module
  */
-export { type GuestCommandOptions, Vm, type VmStatus } from "./sandbox/vm.ts";
+export { Vm, type VmStatus } from "./sandbox/vm.ts";
+export type { GuestCommandOptions } from "./sandbox/command_options.ts";
 export type { DiskInit, NetInit, Ports, Size, VmOptions } from "./sandbox/vm_options.ts";
 export {
   AgentError,

@@ -1,6 +1,7 @@
 /** From the way a run ended to the status of this process, the error line and the report. Pure; the contract's table. */
 import type { ExitReason, MachineExit } from "../machine/exit.ts";
 import type { Problem } from "../virtio/device_kind.ts";
+import type { ShownProblem } from "./errors.ts";
 import type { StopCause, StopSignal } from "./stop_request.ts";
 
 /** Time limit reached, as timeout(1). */
@@ -16,18 +17,31 @@ export const STATUS_GUEST_DIED = 255;
 const SIGNAL_NUMBERS: Readonly<Record<StopSignal, number>> = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 };
 
 /** Why the run ended: the guest's reason, or who stopped it, or `error` when it never ran. */
-export type OutcomeReason = ExitReason | StopCause["kind"] | "dry-run" | "error";
+export type OutcomeReason =
+  | ExitReason
+  | StopCause["kind"]
+  /** Its command did. */
+  | "exited"
+  /** There was a guest, and the command could not be started in it. */
+  | "not-started"
+  /** The guest runs, but nobody in it hears us. */
+  | "agent-gone"
+  | "dry-run"
+  | "error";
 
 /** How a run ended. */
 export interface Outcome {
   readonly reason: OutcomeReason;
   /** This process's exit status. */
   readonly code: number;
-  readonly signal?: StopSignal;
+  /** What ended us, or the guest's command. */
+  readonly signal?: Deno.Signal;
   /** Left out when no machine ran. */
   readonly exit?: MachineExit;
+  /** From the start until a command could be run. */
+  readonly readyMs?: number;
   /** What to print. */
-  readonly problems: readonly Problem[];
+  readonly problems: readonly ShownProblem[];
 }
 
 /** 128 + n. */

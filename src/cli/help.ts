@@ -60,8 +60,11 @@ export function commandHelp(name: CommandName): string {
   if (name === "run") {
     lines.push(
       "",
-      "At the console, Ctrl-] then q quits, p presses the power button, ? shows help;",
-      "Ctrl-] twice sends Ctrl-].",
+      "At the console, and at the terminal of CMD, Ctrl-] then q quits, p presses the power button,",
+      "? shows help; Ctrl-] twice sends Ctrl-].",
+      "CMD has stdin, stdout and stderr as they are here, and the first SIGINT, SIGTERM or SIGHUP; the second",
+      "ends the machine. Exit status: its own, 128+n by signal n, 127 not found, 126 no program. The console",
+      "is not shown beside CMD, but for -v, on stderr.",
     );
   }
   if (examples !== undefined) {

@@ -3,6 +3,9 @@ import type { CommandName } from "./flags.ts";
 import type { Page } from "./main.ts";
 
 export async function pageOf(command: CommandName): Promise<Page> {
-  if (command === "run") return (await import("./run.ts")).run;
+  if (command === "run") {
+    const { run } = await import("./run.ts");
+    return (words) => run(words, () => import("./guest_command.ts"));
+  }
   return (await import("./pages.ts")).PAGES[command];
 }

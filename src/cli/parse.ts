@@ -25,11 +25,10 @@ export function parseWords(command: CommandName, words: readonly string[]): Pars
   const rest = end === -1 ? undefined : words.slice(end + 1);
   const flags = flagsOf(command);
   const problems: Problem[] = [];
-  const names = flags.map((flag) => flag.name);
   const parsed = parseArgs(spellOut(own, flags, command, problems), {
     string: ["_", ...flags.filter(takesValue).map((flag) => flag.name)],
-    boolean: flags.filter((flag) => !takesValue(flag)).map((flag) => flag.name),
-    collect: names,
+    boolean: flags.filter((flag) => !takesValue(flag)).map(keyOf),
+    collect: flags.map(keyOf),
     unknown(word, key) {
       if (key !== undefined) problems.push(unknownFlag(word, command));
       return key === undefined;
@@ -37,7 +36,7 @@ export function parseWords(command: CommandName, words: readonly string[]): Pars
   });
   const values = new Map<string, readonly string[]>();
   for (const flag of flags) {
-    const given = gathered(parsed[flag.name]);
+    const given = gathered(parsed[keyOf(flag)]);
     if (given.length === 0) continue;
     const found = flagProblems(flag, given);
     problems.push(...found);
@@ -58,6 +57,11 @@ export function asksFor(words: readonly string[], name: "help" | "json" | "verbo
 /** A hint that names the one of `candidates` nearest to `word`. */
 export function didYouMean(word: string, candidates: readonly string[]): string {
   return `did you mean ${closestString(word, candidates)}?`;
+}
+
+/** What parseArgs knows a flag as: it would take `no-tty` for the negation of `tty`. */
+function keyOf({ name }: Flag): string {
+  return name.replace(/^no-/, "without-");
 }
 
 function takesValue(flag: Flag): boolean {
@@ -95,7 +99,7 @@ function lettersOf(letters: string, flags: readonly Flag[]): string[] | undefine
     const flag = flags.find((candidate) => candidate.short === letters[at]);
     if (flag === undefined) return undefined;
     if (!takesValue(flag)) {
-      spelled.push(`--${flag.name}=true`);
+      spelled.push(`--${keyOf(flag)}=true`);
       continue;
     }
     const value = letters.slice(at + 1);
@@ -129,7 +133,7 @@ function longWord(
     });
     return [];
   }
-  return [`--${name}=true`];
+  return [`--${keyOf(flag)}=true`];
 }
 
 function gathered(value: unknown): readonly string[] {

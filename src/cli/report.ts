@@ -9,13 +9,15 @@ export interface Report {
   readonly reason: string;
   /** This process's exit status. */
   readonly code: number;
-  /** The signal that ended the run. */
+  /** The signal that ended the run, or the guest's command. */
   readonly signal: string | null;
-  /** What the guest wrote to its exit register. */
+  /** What the guest wrote to its exit register, or the exit status of its command. */
   readonly status: number | null;
   readonly detail: string | null;
   /** From start to the guest's first instruction. */
   readonly bootMs: number | null;
+  /** From start until the guest could run a command; null without one. */
+  readonly readyMs: number | null;
   /** The whole run. */
   readonly elapsedMs: number;
   readonly exits: { readonly mmio: number; readonly pio: number; readonly other: number } | null;
@@ -35,14 +37,20 @@ export function reportOf(
     reason,
     code,
     signal: signal ?? null,
-    status: exit?.status ?? null,
+    status: (reason === "exited" ? statusOf(outcome) : exit?.status) ?? null,
     detail: exit?.detail ?? null,
     bootMs: exit?.bootMs ?? null,
+    readyMs: outcome.readyMs ?? null,
     elapsedMs: Math.round(elapsedMs * 10) / 10,
     exits: exit?.exits ?? null,
     backendFailures,
     errors: problems.map(problemJson),
   };
+}
+
+/** A command that a signal has ended has none. */
+function statusOf({ code, signal }: Outcome): number | undefined {
+  return signal === undefined ? code : undefined;
 }
 
 /** What would keep the report from being written, found before the run. */

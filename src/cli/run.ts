@@ -17,7 +17,6 @@ import { ProgressLine } from "./build_progress.ts";
 import { onCrash } from "./crash.ts";
 import {
   cachedGuest,
-  commandWord,
   ensuredGuest,
   firstRunNotice,
   type GuestFiles,
@@ -25,12 +24,13 @@ import {
 import { printProblems, ProblemsFound, problemsOf } from "./errors.ts";
 import { machineOutcome, type Outcome, STATUS_ERROR, stopOutcome } from "./exit_status.ts";
 import { type GuestKind, hostGuestChoice } from "../guest/guest_choice.ts";
+import type * as guestCommand from "./guest_command.ts";
 import { kvmDevice } from "./kvm_device.ts";
-import { commandProblems, type GuestSetup, machineConfig } from "./machine_config.ts";
+import { machineConfig } from "./machine_config.ts";
 import { writeError, writeResult } from "./output.ts";
 import { parseWords } from "./parse.ts";
 import { reportOf, reportProblems, writeReport } from "./report.ts";
-import { readRunSettings, type RunSettings } from "./run_settings.ts";
+import { type CommandSettings, readRunSettings, type RunSettings } from "./run_settings.ts";
 import { hostRingZero } from "../guest/ring_zero.ts";
 import { ringZeroWarning } from "./ring_zero.ts";
 import { StopRequest } from "./stop_request.ts";
@@ -47,23 +47,30 @@ import {
 /** How long a machine may take to stop before we leave without it: more than its own patience. */
 const STOP_PATIENCE_MS = 20_000;
 
-/** Runs the words after `run`. */
-export async function run(words: readonly string[]): Promise<number> {
+/** Loads `guest_command.ts`. */
+export type CommandLoader = () => Promise<typeof guestCommand>;
+
+/** Runs the words after `run`; what a command needs is loaded when there is one. */
+export async function run(words: readonly string[], loadCommand: CommandLoader): Promise<number> {
   const { settings, problems } = readRunSettings(parseWords("run", words));
-  const oneRun = new Run(settings);
+  const oneRun = new Run(settings, loadCommand);
   return oneRun.finish(await oneRun.outcome(problems));
 }
 
 /** One `dinovisor run`, from its settings to its exit status. */
 class Run {
   readonly #settings: RunSettings;
+  readonly #loadCommand: CommandLoader;
   readonly #stop = new StopRequest();
   readonly #begun = performance.now();
+  /** Of the command. */
+  #env: Readonly<Record<string, string>> = {};
   /** Of the machine's devices, in the order in which they came. */
   readonly #failures: BackendFailure[] = [];
 
-  constructor(settings: RunSettings) {
+  constructor(settings: RunSettings, loadCommand: CommandLoader) {
     this.#settings = settings;
+    this.#loadCommand = loadCommand;
   }
 
   /** Does it all. Never rejects. */
@@ -78,8 +85,9 @@ class Run {
         writeResult(JSON.stringify(planMachine(config), undefined, 2));
         return { reason: "dry-run", code: 0, problems: [] };
       }
-      const exit = await this.#runMachine(config);
-      return machineOutcome(exit, this.#stop.cause, this.#settings.command !== undefined);
+      const { command } = this.#settings;
+      if (command !== undefined) return await this.#runCommand(config, command);
+      return machineOutcome(await this.#runMachine(config), this.#stop.cause, false);
     } catch (error) {
       return this.#failure(error);
     }
@@ -114,21 +122,27 @@ class Run {
   /** The machine to run. Throws ProblemsFound with all problems, before anything is built or opened. */
   async #config(problems: readonly Problem[]): Promise<MachineConfig> {
     const { kernel, command, report } = this.#settings;
-    const early = [...problems, ...(report === undefined ? [] : reportProblems(report))];
+    const early = [
+      ...problems,
+      ...(report === undefined ? [] : reportProblems(report)),
+      ...(command === undefined ? [] : await this.#readEnvironment(command)),
+    ];
     if (kernel !== undefined) return checked(machineConfig(this.#settings), early);
-    const word = command === undefined ? undefined : await commandWord(command);
-    const task = word === undefined ? {} : { commandWord: word };
     const { kind } = hostGuestChoice();
     const cached = await cachedGuest(kind);
-    if (cached !== undefined) {
-      return checked(machineConfig(this.#settings, { ...cached, ...task }), early, word);
-    }
+    if (cached !== undefined) return checked(machineConfig(this.#settings, cached), early);
     // What can be checked without the guest is checked before minutes are spent on building it.
     const found = checkConfig(machineConfig(this.#settings))
       .filter((problem) => problem.field !== "--kernel");
     if (early.length + found.length > 0) throw new ProblemsFound([...early, ...found]);
-    const guest: GuestSetup = { ...await this.#makeGuest(kind), ...task };
-    return checked(machineConfig(this.#settings, guest), [], word);
+    return checked(machineConfig(this.#settings, await this.#makeGuest(kind)), []);
+  }
+
+  async #readEnvironment(command: CommandSettings): Promise<readonly Problem[]> {
+    const { commandEnvironment } = await this.#loadCommand();
+    const { env, problems } = commandEnvironment(command);
+    this.#env = env;
+    return problems;
   }
 
   /** A guest that finds none of its devices, or cannot run here, boots into silence: say so before. */
@@ -161,20 +175,45 @@ class Run {
   async #runMachine(config: MachineConfig): Promise<MachineExit> {
     this.#stop.signal.throwIfAborted();
     const press = () => this.#pressPowerButton(machine);
-    await using machine = await Machine.create(config, this.#machineOptions(press));
+    await using machine = await Machine.create(config, {
+      ...this.#connections(press),
+      terminal: terminalState(),
+      firstVcpu: LocalVcpu,
+    });
     this.#stop.signal.throwIfAborted();
     using _console = this.#attachConsole();
     watchWindow((columns, rows) => machine.resize(columns, rows));
-    const { timeoutMs } = this.#settings;
-    const limit = timeoutMs === undefined ? undefined : setTimeout(() => {
-      this.#stop.request({ kind: "timeout", limitMs: timeoutMs });
-    }, timeoutMs);
-    this.#stop.signal.addEventListener("abort", () => this.#stopMachine(machine));
+    this.#endInTime(machine);
     machine.start();
-    const exit = await machine.exited;
-    // Deno loads its timers at the first use of any of them, which takes 10 ms.
-    if (limit !== undefined) clearTimeout(limit);
-    return exit;
+    return await machine.exited;
+  }
+
+  async #runCommand(config: MachineConfig, command: CommandSettings): Promise<Outcome> {
+    const { runGuestCommand } = await this.#loadCommand();
+    this.#stop.signal.throwIfAborted();
+    return await runGuestCommand(config, command, {
+      env: this.#env,
+      stop: this.#stop,
+      verbose: this.#settings.verbose,
+      connections: this.#connections(() => {}),
+      started: (machine) => this.#endInTime(machine),
+      pressPowerButton: (machine) => this.#pressPowerButton(machine),
+    });
+  }
+
+  /** Stops `machine` when its time is over, or somebody asks for it. */
+  #endInTime(machine: { stop(): Promise<MachineExit>; readonly exited: Promise<unknown> }): void {
+    const { timeoutMs } = this.#settings;
+    const { signal } = this.#stop;
+    if (timeoutMs !== undefined) {
+      // Deno loads its timers at the first use of any of them, which takes 10 ms.
+      const limit = setTimeout(() => {
+        this.#stop.request({ kind: "timeout", limitMs: timeoutMs });
+      }, timeoutMs);
+      machine.exited.then(() => clearTimeout(limit));
+    }
+    if (signal.aborted) this.#stopMachine(machine);
+    else signal.addEventListener("abort", () => this.#stopMachine(machine));
   }
 
   /** Asked for by a key, so a machine without the button says so and goes on. */
@@ -207,11 +246,9 @@ class Run {
     }, STOP_PATIENCE_MS);
   }
 
-  #machineOptions(powerRequested: () => void): MachineOptions {
+  #connections(powerRequested: () => void): Omit<MachineOptions, "terminal" | "firstVcpu"> {
     const { verbose } = this.#settings;
     return {
-      terminal: terminalState(),
-      firstVcpu: LocalVcpu,
       endsProcess: true,
       kvmDevice: kvmDevice(),
       events: {
@@ -225,13 +262,10 @@ class Run {
     };
   }
 
-  /**
-   * Raw mode, for a machine whose console is the terminal. With a command the terminal stays as it is: its line
-   * editing, echo and Ctrl-C are what people expect of a command, and the guest side has switched its own off.
-   */
+  /** Raw mode, for a machine whose console is the terminal. */
   #attachConsole(): Disposable {
-    const { command, console: { mode }, quiet, json } = this.#settings;
-    const attached = command === undefined && mode !== "off" && mode !== "file";
+    const { console: { mode }, quiet, json } = this.#settings;
+    const attached = mode !== "off" && mode !== "file";
     if (!attached || !Deno.stdin.isTerminal()) return { [Symbol.dispose]() {} };
     if (!quiet && !json) writeError(CONSOLE_HINT);
     return enterRawMode();
@@ -244,11 +278,8 @@ function hostWarning(kernel: KernelContents): ReturnType<typeof ringZeroWarning>
 }
 
 /** `config`, unless something is wrong with it or was before. */
-function checked(config: MachineConfig, early: readonly Problem[], word?: string): MachineConfig {
+function checked(config: MachineConfig, early: readonly Problem[]): MachineConfig {
   const problems = [...early, ...checkConfig(config)];
-  if (problems.length === 0 && word !== undefined) {
-    problems.push(...commandProblems(planMachine(config).cmdline, word));
-  }
   if (problems.length > 0) throw new ProblemsFound(problems);
   return config;
 }

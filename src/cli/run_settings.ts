@@ -12,6 +12,23 @@ import { parseCpus, parseDuration, parseMemory } from "./quantity.ts";
 const DEFAULT_MEMORY_MIB = 128;
 const DISCOVERIES: readonly Discovery[] = ["auto", "fdt", "acpi", "cmdline"];
 
+/** What to run in the guest, and how. */
+export interface CommandSettings {
+  /** Program and arguments. */
+  readonly words: readonly string[];
+  /** It gets what is typed here even without a terminal of its own. */
+  readonly interactive: boolean;
+  /** Whether it has a terminal of its own; left out: as our own streams are. */
+  readonly tty?: boolean;
+  /** As written: NAME=VALUE, or NAME. */
+  readonly env: readonly string[];
+  /** Paths of files with more of them. */
+  readonly envFiles: readonly string[];
+  readonly workdir?: string;
+  /** USER or USER:GROUP, names or ids. */
+  readonly user?: string;
+}
+
 export interface RunSettings {
   /** Left out: the default guest. */
   readonly kernel?: string;
@@ -35,8 +52,8 @@ export interface RunSettings {
   readonly verbose: boolean;
   readonly json: boolean;
   readonly dryRun: boolean;
-  /** What to run in the guest. */
-  readonly command?: readonly string[];
+  /** Left out: the console is attached. */
+  readonly command?: CommandSettings;
 }
 
 export interface ReadSettings {
@@ -72,6 +89,7 @@ export function readRunSettings(words: ParsedWords): ReadSettings {
     ...optional("command", command),
   };
   reader.conflict("cmdline", "cmdline-only", "put all words into --cmdline-only");
+  reader.conflict("tty", "no-tty", "leave both out: it is a terminal where ours are");
   reader.conflict("quiet", "verbose", "leave one of them out");
   return { settings, problems: reader.problems };
 }
@@ -113,10 +131,10 @@ class SettingsReader {
   }
 
   /** The words after `--`, which only the default guest understands so far. */
-  command(kernel: string | undefined): readonly string[] | undefined {
-    const command = this.#words.rest;
-    if (command === undefined) return undefined;
-    if (command.length === 0) {
+  command(kernel: string | undefined): CommandSettings | undefined {
+    const words = this.#words.rest;
+    if (words === undefined) return this.#complainOfLonelyFlags();
+    if (words.length === 0) {
       this.#complain(
         "--",
         "CMD_MISSING",
@@ -125,14 +143,32 @@ class SettingsReader {
       );
       return undefined;
     }
-    if (kernel === undefined) return command;
+    const settings: CommandSettings = {
+      words,
+      interactive: this.has("interactive"),
+      ...(this.has("tty") ? { tty: true } : this.has("no-tty") ? { tty: false } : {}),
+      env: this.#words.values.get("env") ?? [],
+      envFiles: this.#words.values.get("env-file") ?? [],
+      ...optional("workdir", this.read("workdir", "WORKDIR_INVALID", parseWorkdir)),
+      ...optional("user", this.read("user", "USER_INVALID", parseUser)),
+    };
+    if (kernel === undefined) return settings;
     this.#complain(
       "--",
       "CMD_NEEDS_DEFAULT_GUEST",
-      `Cannot run "${command[0]}" in a guest with a kernel of your own`,
-      "leave --kernel out; running commands in other guests comes with the agent",
+      `Cannot run "${words[0]}" in a guest with a kernel of your own`,
+      "commands are run by the agent of the default guest: leave --kernel out",
     );
     return undefined;
+  }
+
+  /** -i and -t are not among them: without a command they ask for what the console is. */
+  #complainOfLonelyFlags(): undefined {
+    for (const name of ["env", "env-file", "workdir", "user"]) {
+      if (!this.has(name)) continue;
+      const message = `Flag --${name} is for a command, and there is none`;
+      this.#complain(`--${name}`, "FLAG_NEEDS_CMD", message, `write one behind the flags: -- CMD`);
+    }
   }
 
   /** The cards; published ports belong to the first one that passt serves. */
@@ -180,6 +216,22 @@ function parseDiscovery(text: string): Discovery {
   throw new FlagError(
     `Cannot read --discovery "${text}": it is not one of ${DISCOVERIES.join(", ")}`,
     "leave --discovery out: auto looks at the kernel",
+  );
+}
+
+function parseWorkdir(text: string): string {
+  if (text.startsWith("/")) return text;
+  throw new FlagError(
+    `Cannot use --workdir "${text}": it is no path from the guest's root`,
+    `write --workdir /${text}`,
+  );
+}
+
+function parseUser(text: string): string {
+  if (/^[^:]+(?::[^:]+)?$/.test(text)) return text;
+  throw new FlagError(
+    `Cannot use --user "${text}": it is not USER or USER:GROUP`,
+    "names and ids are possible: --user nobody, --user 1000:100",
   );
 }
 

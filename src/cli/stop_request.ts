@@ -15,6 +15,7 @@ export type StopSignal = (typeof STOP_SIGNALS)[number];
 export class StopRequest {
   readonly #abort = new AbortController();
   #cause: StopCause | undefined;
+  #taker: ((signal: StopSignal) => void) | undefined;
 
   /** Fires with the first request; its reason is the cause. */
   get signal(): AbortSignal {
@@ -31,6 +32,11 @@ export class StopRequest {
     this.#abort.abort(cause);
   }
 
+  /** The next signal is for `taker`, and no request; those behind it are. Undefined: that one, too. */
+  passNextTo(taker: ((signal: StopSignal) => void) | undefined): void {
+    this.#taker = taker;
+  }
+
   /**
    * Turns signals into requests as long as the process lives: it ends soon after what it was asked to do. `onSecond` gets
    * the first cause when one comes while stopping.
@@ -38,7 +44,10 @@ export class StopRequest {
   watchSignals(onSecond: (cause: StopCause) => void): void {
     for (const signal of STOP_SIGNALS) {
       Deno.addSignalListener(signal, () => {
+        const taker = this.#taker;
+        this.#taker = undefined;
         if (this.#cause !== undefined) onSecond(this.#cause);
+        else if (taker !== undefined) taker(signal);
         else this.request({ kind: "signal", signal });
       });
     }

@@ -4,13 +4,15 @@
  */
 import type { BuildOptions, DebianSuite, GuestFile } from "./mod.ts";
 import type { GuestKind } from "./guest_choice.ts";
-import { quotedWord, shellWord } from "./shell_words.ts";
 
 /** The suite whose cloud kernel is the stock guest's: the one our own kernel's source is from, too. */
 const STOCK_SUITE: DebianSuite = "bookworm";
 
 /** The kernel word that makes the default guest ask for the address of its first card before anything else. */
 export const DHCP_WORD = "dinovisor.dhcp";
+
+/** The kernel word that makes the default guest start its agent instead of a shell; the guest ends with it. */
+export const AGENT_WORD = "dinovisor.agent";
 
 /** The default guest's files. */
 export interface GuestFiles {
@@ -82,16 +84,4 @@ export function firstRunNotice(kind: GuestKind): string {
   return kind === "stock"
     ? "not here yet; this downloads Debian's cloud kernel, once, and takes about a minute"
     : "not built yet; this happens once and takes some minutes";
-}
-
-/** The kernel word that makes the default guest run `command`. */
-export async function commandWord(command: readonly string[]): Promise<string> {
-  const { execWord } = await import("./mod.ts");
-  return execWord(shellLine(command));
-}
-
-/** `command` as one line for a POSIX shell that runs exactly these words. */
-export function shellLine(command: readonly string[]): string {
-  // The first word is always quoted: bare, it could be a keyword (`if`, `!`) or an assignment.
-  return command.map((word, index) => index === 0 ? quotedWord(word) : shellWord(word)).join(" ");
 }

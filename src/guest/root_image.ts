@@ -40,9 +40,9 @@ const DIRECTORIES = [
 const DHCP_SCRIPT = "etc/udhcpc/default.script";
 
 const FILES: Readonly<Record<string, string>> = {
-  "etc/group": "root:x:0:\n",
+  "etc/group": "root:x:0:\nnogroup:x:65534:\n",
   "etc/hosts": "127.0.0.1 localhost\n",
-  "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
+  "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/tmp:/bin/sh\n",
   "etc/profile": "export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n",
   [DHCP_SCRIPT]: `#!/bin/sh
 # What udhcpc calls with what it has learnt.

@@ -2,10 +2,5 @@
 
 /** `text` as one word, whatever is in it: as it is where that is safe. */
 export function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : quotedWord(text);
-}
-
-/** `text` as one word, in quotes in any case. */
-export function quotedWord(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -5,10 +5,9 @@
  */
 import type { EventLoop } from "../loop/event_loop.ts";
 import type { ByteChannel, ByteChannelEvents } from "../virtio/byte_channel.ts";
+import { type EscapeEvents, EscapeKeys } from "./escape_keys.ts";
 import { FdReader, FdWriter } from "./fd_stream.ts";
 
-/** Ctrl-], the escape key (contract.md, "Console"). */
-const ESCAPE = 0x1d;
 /** Ctrl-D: what a terminal line discipline takes for the end of input. */
 const END_OF_TRANSMISSION = 0x04;
 /**
@@ -23,10 +22,7 @@ const STDIN = 0;
 const STDOUT = 1;
 
 /** What the terminal tells the machine. */
-export interface TerminalEvents {
-  quitRequested(): void;
-  helpRequested(): void;
-  powerRequested(): void;
+export interface TerminalEvents extends EscapeEvents {
   /** Nothing can be written to stdout any more: EPIPE, nobody reads it; or its file takes no more. */
   outputClosed(errno: number): void;
 }
@@ -72,14 +68,13 @@ export class Terminal {
   readonly virtio: ByteChannel & { readonly events: ByteChannelEvents | undefined };
   readonly #loop: EventLoop;
   readonly #settings: TerminalSettings;
-  readonly #events: TerminalEvents;
+  readonly #keys: EscapeKeys;
   readonly #writer: FdWriter;
   readonly #reader: FdReader;
   readonly #pending: Uint8Array = new Uint8Array(8192);
   #pendingStart = 0;
   #pendingEnd = 0;
   #lastByte = NEWLINE;
-  #escaped = false;
   #virtioSpoke = false;
   #virtioReads = false;
   #serialReads = false;
@@ -91,7 +86,7 @@ export class Terminal {
   ) {
     this.#loop = loop;
     this.#settings = settings;
-    this.#events = events;
+    this.#keys = new EscapeKeys(events);
     this.serial = new Face(this);
     this.virtio = new Face(this);
     const fds = settings.fds ?? { input: STDIN, output: STDOUT };
@@ -157,26 +152,13 @@ export class Terminal {
     this.#pendingStart = 0;
     this.#pendingEnd = 0;
     for (const byte of bytes) {
-      if (!this.#settings.isTty || this.#passesEscape(byte)) {
+      if (!this.#settings.isTty || this.#keys.passes(byte)) {
         this.#pending[this.#pendingEnd++] = byte;
       }
     }
     if (this.#pendingEnd === 0) return this.#reader.resume();
     this.#lastByte = this.#pending[this.#pendingEnd - 1] as number;
     this.#tell((channel) => channel.readable());
-  }
-
-  /** Whether `byte` is for the guest; acts on escape sequences. */
-  #passesEscape(byte: number): boolean {
-    if (!this.#escaped) {
-      this.#escaped = byte === ESCAPE;
-      return !this.#escaped;
-    }
-    this.#escaped = false;
-    if (byte === "q".charCodeAt(0)) this.#events.quitRequested();
-    else if (byte === "p".charCodeAt(0)) this.#events.powerRequested();
-    else if (byte === "?".charCodeAt(0)) this.#events.helpRequested();
-    return byte === ESCAPE;
   }
 
   /** A pipe has ended: the guest's terminal gets what a person would type, at the start of a line. */

@@ -1,7 +1,8 @@
 /** The agent in the guest, seen from here: its greeting, and a session for each command or file. */
 import type { Machine, VsockConnection, VsockListener } from "../machine/mod.ts";
 import { AgentError, VmError } from "./errors.ts";
-import { GuestProcess } from "./guest_process.ts";
+import { GuestProcess, type OutputTarget } from "./guest_process.ts";
+import type { ByteSource } from "./host_streams.ts";
 import { OUTPUT_WINDOW } from "./output_queue.ts";
 import {
   AGENT_PORT,
@@ -23,6 +24,21 @@ const AGAIN_MS = 100;
 const ENOENT = 2;
 const E2BIG = 7;
 const EACCES = 13;
+const ENOTDIR = 20;
+const DIRECTORY_ERRORS: Readonly<Record<number, string>> = {
+  [ENOENT]: "there is no such directory",
+  [EACCES]: "its user may not",
+  [ENOTDIR]: "it is no directory",
+};
+
+/** A command, and what its streams are connected to. */
+export interface SpawnRequest
+  extends Omit<ExecRequest, "credit" | "input" | "output" | "errors" | "exitLast"> {
+  readonly input: "piped" | "null" | ByteSource;
+  readonly output: OutputTarget;
+  /** Nothing of them comes with a terminal. */
+  readonly errors: OutputTarget;
+}
 
 /** What it needs of a machine. */
 export type AgentMachine = Pick<Machine, "connect" | "listen" | "status">;
@@ -74,12 +90,20 @@ export class Agent {
 
   /** Starts a command. Rejects with VmError when that cannot be done, and AgentError. */
   async spawn(
-    request: Omit<ExecRequest, "credit">,
+    request: SpawnRequest,
     signal: AbortSignal | undefined,
   ): Promise<GuestProcess> {
     const what = request.words.join(" ");
     const hasTerminal = request.terminal !== undefined;
-    const bytes = execFrame({ ...request, credit: OUTPUT_WINDOW });
+    const { input, output, errors } = request;
+    const bytes = execFrame({
+      ...request,
+      input: input !== "null",
+      output: output !== "null",
+      errors: errors !== "null",
+      exitLast: typeof output === "object" || typeof errors === "object",
+      credit: OUTPUT_WINDOW,
+    });
     if (!fits(bytes)) {
       throw new VmError(
         `Cannot start "${
@@ -103,8 +127,8 @@ export class Agent {
         reader,
         pid: word(answer, 0),
         inputRoom: this.#inputRoom,
-        hasInput: request.input || hasTerminal,
-        pipes: [request.output || hasTerminal, request.errors && !hasTerminal],
+        input: hasTerminal && input === "null" ? "piped" : input,
+        outputs: hasTerminal ? [output === "null" ? "piped" : output, "null"] : [output, errors],
         signal,
       });
     } catch (error) {
@@ -131,7 +155,7 @@ export class Agent {
   }
 }
 
-function spawnError({ words, directory }: Omit<ExecRequest, "credit">, answer?: Frame): VmError {
+function spawnError({ words, directory }: SpawnRequest, answer?: Frame): VmError {
   const [program = ""] = words;
   if (answer?.type !== FRAME.failed) {
     return new AgentError(`Lost the guest's agent while it started "${program}"`, "AGENT_GONE");
@@ -150,7 +174,9 @@ function spawnError({ words, directory }: Omit<ExecRequest, "credit">, answer?: 
       return new VmError(`Cannot execute "${program}": errno ${number}`, "COMMAND_FAILED_TO_START");
     case "directory":
       return new VmError(
-        `Cannot enter "${directory}" in the guest: errno ${number}`,
+        `Cannot enter "${directory}" in the guest: ${
+          DIRECTORY_ERRORS[number] ?? `errno ${number}`
+        }`,
         "CWD_INVALID",
       );
     case "user":

@@ -3,6 +3,7 @@ import type { VsockConnection } from "../machine/mod.ts";
 import { AgentError, VmError } from "./errors.ts";
 import { GuestOutput } from "./guest_output.ts";
 import type { GuestReadable } from "./guest_readable.ts";
+import { type ByteSink, type ByteSource, feed, OutputSink } from "./host_streams.ts";
 import { OutputQueue } from "./output_queue.ts";
 import { FRAME, type Frame, frame, type FrameReader, word, words } from "./protocol.ts";
 import { commandStatus, signalNumber } from "./signals.ts";
@@ -11,6 +12,9 @@ import { commandStatus, signalNumber } from "./signals.ts";
 const INPUT_BYTES = 32 * 1024;
 /** A command that was asked to end by its AbortSignal has so long to do it. */
 const GRACE_MS = 5000;
+
+/** Where one of a command's outputs goes. */
+export type OutputTarget = "piped" | "null" | ByteSink;
 
 /** What a session was made with. */
 export interface GuestProcessSetup {
@@ -21,9 +25,10 @@ export interface GuestProcessSetup {
   readonly pid: number;
   /** Bytes of input that the agent has room for. */
   readonly inputRoom: number;
-  readonly hasInput: boolean;
-  /** Whether its output and its errors come here. */
-  readonly pipes: readonly [output: boolean, errors: boolean];
+  /** Where its input comes from. */
+  readonly input: "piped" | "null" | ByteSource;
+  /** Where its output and its errors go. */
+  readonly outputs: readonly [output: OutputTarget, errors: OutputTarget];
   readonly signal: AbortSignal | undefined;
 }
 
@@ -47,7 +52,7 @@ export class GuestProcess implements AsyncDisposable {
   readonly #what: string;
   readonly #connection: VsockConnection;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array<ArrayBufferLike>>;
-  readonly #queues: readonly [OutputQueue, OutputQueue];
+  readonly #outputs: readonly [OutputQueue | OutputSink, OutputQueue | OutputSink];
   readonly #exited = Promise.withResolvers<Deno.CommandStatus>();
   readonly #pumped: Promise<void>;
   #hasExited = false;
@@ -64,13 +69,13 @@ export class GuestProcess implements AsyncDisposable {
     this.#connection = setup.connection;
     this.#writer = setup.connection.writable.getWriter();
     this.#inputRoom = setup.inputRoom;
-    this.#queues = [this.#queue(0), this.#queue(1)];
-    this.#queues.forEach((queue, i) => setup.pipes[i] || queue.push(new Uint8Array()));
-    this.stdout = this.#queues[0].stream;
-    this.stderr = this.#queues[1].stream;
+    this.#outputs = [this.#output(0, setup.outputs[0]), this.#output(1, setup.outputs[1])];
+    this.stdout = this.#outputs[0].stream;
+    this.stderr = this.#outputs[1].stream;
     this.status = this.#exited.promise;
     this.status.catch(() => {}); // whoever does not ask need not hear
-    this.#stdin = setup.hasInput ? this.#inputStream() : undefined;
+    this.#stdin = setup.input === "piped" ? this.#inputStream() : undefined;
+    if (typeof setup.input === "object") feed(setup.input, this.#inputStream());
     this.#pumped = this.#pump(setup.reader);
     this.#obey(setup.signal);
   }
@@ -83,11 +88,15 @@ export class GuestProcess implements AsyncDisposable {
     });
   }
 
-  #queue(which: number): OutputQueue {
-    return new OutputQueue({
-      consumed: (bytes) => this.#send(frame(FRAME.credit, words(which, bytes))),
+  #output(which: number, target: OutputTarget): OutputQueue | OutputSink {
+    const events = {
+      consumed: (bytes: number) => this.#send(frame(FRAME.credit, words(which, bytes))),
       cancelled: () => this.#send(frame(FRAME.close, words(which))),
-    });
+    };
+    if (typeof target === "object") return new OutputSink(target, events);
+    const queue = new OutputQueue(events);
+    if (target === "null") queue.push(new Uint8Array());
+    return queue;
   }
 
   /** A session that has ended does not listen: nothing is lost by not telling it. */
@@ -144,27 +153,33 @@ export class GuestProcess implements AsyncDisposable {
       });
     if (!this.#hasExited) this.#exited.reject(lost);
     // Without a word of their end they are not whole.
-    for (const queue of this.#queues) queue.fail(lost);
+    for (const output of this.#outputs) output.fail(lost);
     this.#connection.close();
   }
 
   #take(next: Frame): void {
     switch (next.type) {
       case FRAME.output:
-        return this.#queues[0].push(next.bytes);
+        return this.#outputs[0].push(next.bytes);
       case FRAME.errors:
-        return this.#queues[1].push(next.bytes);
+        return this.#outputs[1].push(next.bytes);
       case FRAME.exit:
         this.#hasExited = true;
         clearTimeout(this.#grace);
         this.#endInput();
-        return this.#exited.resolve(commandStatus(word(next, 0), word(next, 1)));
+        return this.#tellEnd(commandStatus(word(next, 0), word(next, 1)));
       case FRAME.inputTaken:
         this.#inputRoom += word(next, 0);
         return this.#wakeInput?.();
       case FRAME.inputClosed:
         return this.#endInput();
     }
+  }
+
+  /** Behind what it has written to streams of this process: it is there for whoever hears of the end. */
+  #tellEnd(status: Deno.CommandStatus): void {
+    const passed = Promise.all(this.#outputs.map((output) => output.passed));
+    this.#exited.resolve(passed.then(() => status));
   }
 
   /** As Deno.Command does it: a signal that is aborted asks the command to end, and its status says how it did. */

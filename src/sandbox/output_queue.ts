@@ -12,6 +12,9 @@ export interface OutputEvents {
 /** Bytes of each output that may be on their way or wait here. */
 export const OUTPUT_WINDOW = 256 * 1024;
 
+/** It is not waited for: whoever reads it takes the time it takes. */
+const AT_ONCE: Promise<void> = Promise.resolve();
+
 export class OutputQueue {
   readonly stream: GuestReadable;
   readonly #events: OutputEvents;
@@ -35,6 +38,11 @@ export class OutputQueue {
     if (chunk.length === 0) this.#state = "ended";
     else this.#chunks.push(chunk);
     this.#wake?.();
+  }
+
+  /** Resolves when the command's end may be told. */
+  get passed(): Promise<void> {
+    return AT_ONCE;
   }
 
   /** No more will come, though it has not ended: `error` says why. What is here can still be read. */

@@ -79,6 +79,9 @@ const EXEC_TERMINAL = 2;
 const EXEC_NO_OUTPUT = 4;
 const EXEC_NO_ERRORS = 8;
 const EXEC_CLEAR_ENVIRONMENT = 16;
+const EXEC_EXIT_LAST = 32;
+/** Most supplementary groups of a command. */
+export const MAX_GROUPS = 256;
 /** Flags of file requests. */
 export const WRITE_APPEND = 1;
 export const WRITE_NEW = 2;
@@ -105,10 +108,14 @@ export interface ExecRequest {
   readonly directory: string;
   readonly user: number | undefined;
   readonly group: number | undefined;
+  /** Supplementary ones; they count where `group` is said. */
+  readonly groups: readonly number[];
   /** Whether its input is ours; /dev/null else. */
   readonly input: boolean;
   readonly output: boolean;
   readonly errors: boolean;
+  /** Whether `exit` comes behind everything that the command has written by then. */
+  readonly exitLast: boolean;
   readonly terminal: { readonly columns: number; readonly rows: number } | undefined;
   /** Bytes of each of output and errors that there is room for. */
   readonly credit: number;
@@ -157,7 +164,8 @@ export function execFrame(request: ExecRequest): Uint8Array<ArrayBuffer> {
   const { terminal, credit } = request;
   const flags = (request.input ? EXEC_INPUT : 0) | (terminal === undefined ? 0 : EXEC_TERMINAL) |
     (request.output ? 0 : EXEC_NO_OUTPUT) | (request.errors ? 0 : EXEC_NO_ERRORS) |
-    (request.clearEnvironment ? EXEC_CLEAR_ENVIRONMENT : 0);
+    (request.clearEnvironment ? EXEC_CLEAR_ENVIRONMENT : 0) |
+    (request.exitLast ? EXEC_EXIT_LAST : 0);
   const head = words(
     flags,
     request.user ?? UNCHANGED,
@@ -168,11 +176,12 @@ export function execFrame(request: ExecRequest): Uint8Array<ArrayBuffer> {
     credit,
     request.words.length,
     request.environment.length,
-    0,
+    request.groups.length,
   );
   return frame(
     FRAME.exec,
     head,
+    words(...request.groups),
     texts(request.directory, ...request.words, ...request.environment),
   );
 }

@@ -2,40 +2,17 @@
 import type { Machine, MachineExit, VsockConnection, VsockListener } from "../machine/mod.ts";
 import type { Agent } from "./agent.ts";
 import { type Booted, bootMachine, bootRequest } from "./boot.ts";
+import type { GuestCommandOptions } from "./command_options.ts";
 import { AgentError, VmError } from "./errors.ts";
+import { GuestCommands } from "./guest_commands.ts";
 import { GuestFs } from "./guest_fs.ts";
 import { GuestPorts } from "./guest_ports.ts";
 import type { GuestOutput } from "./guest_output.ts";
 import type { GuestProcess } from "./guest_process.ts";
-import { hasNul } from "./protocol.ts";
 import { ShellCommand, type ShellRunner, shellScript } from "./shell_command.ts";
 import type { VmConsole } from "./vm_console.ts";
 import type { VmOptions } from "./vm_options.ts";
 import { waitFor, type WaitTarget } from "./waiting.ts";
-
-/** How a command is run. */
-export interface GuestCommandOptions {
-  /** Where; the home directory of root when left out. */
-  readonly cwd?: string;
-  /** More variables. */
-  readonly env?: Readonly<Record<string, string>>;
-  /** No variables but `env`. */
-  readonly clearEnv?: boolean;
-  /** User id; root when left out. */
-  readonly uid?: number;
-  /** Group id; root's when left out. */
-  readonly gid?: number;
-  /** `null`, the default: nothing to read. */
-  readonly stdin?: "piped" | "null";
-  /** `piped` is the default. */
-  readonly stdout?: "piped" | "null";
-  /** `piped` is the default. */
-  readonly stderr?: "piped" | "null";
-  /** A terminal of its own, 80 by 24 if `true`. All output is in `stdout` then. */
-  readonly pty?: boolean | { readonly columns: number; readonly rows: number };
-  /** Asks the command to end (SIGTERM), and makes it (SIGKILL) 5 seconds later. Its status tells; nothing rejects. */
-  readonly signal?: AbortSignal;
-}
 
 /** How a machine ended. */
 export interface VmStatus {
@@ -81,7 +58,7 @@ export class Vm implements AsyncDisposable {
   readonly #machine: Machine;
   readonly #agent: Agent | undefined;
   readonly #ports: GuestPorts;
-  readonly #env: Readonly<Record<string, string>>;
+  readonly #commands: GuestCommands;
   #state: "running" | "paused" | "stopped" = "running";
 
   private constructor({ machine, console, agent, exited, bootMs }: Booted, options: VmOptions) {
@@ -90,10 +67,13 @@ export class Vm implements AsyncDisposable {
     this.bootMs = bootMs;
     this.#machine = machine;
     this.#agent = agent;
-    this.#env = options.env ?? {};
     const door = { open: async () => await this.#required().open() };
     this.fs = new GuestFs(door);
     this.#ports = new GuestPorts(door);
+    this.#commands = new GuestCommands({ agent: () => this.#required(), fs: this.fs }, {
+      env: options.env ?? {},
+      user: options.user,
+    });
     const { signal } = options;
     const abort = (): void => this.kill();
     signal?.addEventListener("abort", abort, { once: true });
@@ -132,33 +112,14 @@ export class Vm implements AsyncDisposable {
 
   /**
    * Starts a command. Rejects with VmError when it cannot be started (COMMAND_NOT_FOUND, COMMAND_NOT_PROGRAM,
-   * CWD_INVALID, …), and AgentError.
+   * CWD_INVALID, USER_NOT_FOUND, …), and AgentError.
    */
   async spawn(
     command: string,
     args: readonly string[] = [],
     options: GuestCommandOptions = {},
   ): Promise<GuestProcess> {
-    const { stdin, stdout, stderr, pty = false, signal } = options;
-    const words = [command, ...args];
-    const environment = Object.entries({ ...this.#env, ...options.env })
-      .map(([name, value]) => `${name}=${value}`);
-    if ([...words, ...environment, options.cwd ?? ""].some(hasNul)) {
-      throw new TypeError(`A word of a command has no NUL in it: ${JSON.stringify(words)}`);
-    }
-    signal?.throwIfAborted();
-    return await this.#required().spawn({
-      words,
-      environment,
-      clearEnvironment: options.clearEnv ?? false,
-      directory: options.cwd ?? "",
-      user: options.uid,
-      group: options.gid,
-      input: stdin === "piped",
-      output: stdout !== "null",
-      errors: stderr !== "null",
-      terminal: pty === true ? { columns: 80, rows: 24 } : pty === false ? undefined : pty,
-    }, signal);
+    return await this.#commands.spawn(command, args, options);
   }
 
   /** Runs a command to its end. Its status is part of the result, whatever it is. Rejects like `spawn`. */

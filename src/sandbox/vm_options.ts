@@ -1,7 +1,13 @@
 /** What a sandbox is made from, and the machine that comes of it. */
 import type { DeviceConfig, MachineConfig, NetConfig, Problem, Switch } from "../machine/mod.ts";
 import { LIMITS } from "../machine/mod.ts";
-import { DHCP_WORD, type GuestFiles, ROOT_WORDS, rootDisk } from "../guest/default_guest.ts";
+import {
+  AGENT_WORD,
+  DHCP_WORD,
+  type GuestFiles,
+  ROOT_WORDS,
+  rootDisk,
+} from "../guest/default_guest.ts";
 import type { CarriedKind } from "./carried_agent.ts";
 import { ConfigError } from "./errors.ts";
 import { hostPath } from "./host_path.ts";
@@ -51,6 +57,8 @@ export interface VmOptions {
   readonly signal?: AbortSignal;
   /** Variables of every command. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Who every command is that does not say it: see `GuestCommandOptions.user`. */
+  readonly user?: string | number;
   /** Disks, behind the default guest's root (/dev/vda): the first is /dev/vdb there, /dev/vda with a kernel of your own. */
   readonly disks?: readonly DiskInit[];
   /** No card when left out. */
@@ -145,7 +153,7 @@ export function machineConfigOf(options: VmOptions, guest: GuestFiles | undefine
   const hasAgent = guest !== undefined && options.agent !== "none";
   const words = [
     ...(guest === undefined ? [] : [ROOT_WORDS]),
-    ...(hasAgent ? ["dinovisor.agent"] : []),
+    ...(hasAgent ? [AGENT_WORD] : []),
     ...(guest !== undefined && options.net && (options.net.mode ?? "user") === "user"
       ? [DHCP_WORD]
       : []),

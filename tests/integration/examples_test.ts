@@ -8,7 +8,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   untrusted: "42 143 SIGTERM",
   web_server: "200 served by a microVM",
   pull_the_plug: "still here",
-  build: "one two",
+  build: "built\none two",
   three_machines: "[ 0, 0, 0 ]",
 };
 for (const [name, expected] of Object.entries(EXAMPLES)) {

@@ -69,6 +69,8 @@ Deno.test("an installed dinovisor is compiled already, and runs without that, to
     assertEquals(compiledAhead(others.stderr), ["main.js", "others.js"], others.stderr);
     const first = await run(program, ["run", "--help"], debug);
     assertEquals(compiledAhead(first.stderr), ["main.js", "run.js"], first.stderr);
+    const command = await run(program, ["run", "--help", "--", "CMD"], debug);
+    assertEquals(compiledAhead(command.stderr), ["command.js", "main.js"], command.stderr);
     const logs = [...Deno.readDirSync(cache)].filter(({ name }) => name.endsWith("-wal"));
     // An empty one: nothing was left in it at the installation, nothing has been compiled since.
     for (const { name } of logs) assertEquals(Deno.statSync(`${cache}/${name}`).size, 0, name);

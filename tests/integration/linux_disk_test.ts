@@ -1,5 +1,5 @@
 /** Disks of the default guest: what Linux reads and writes, checked on the host. */
-import { assertEquals } from "../../src/std/assert.ts";
+import { assertEquals, assertStringIncludes } from "../../src/std/assert.ts";
 import { CliProcess, runCli } from "../support/cli_process.ts";
 import { directRefusal, DiskDirectory, firstDifference, readRange } from "../support/disk_image.ts";
 import { linuxTest } from "../support/kvm.ts";
@@ -26,6 +26,7 @@ linuxTest(
       "dd if=/dev/vdb of=/dev/vdc bs=64k skip=5 seek=9 count=6 iflag=direct oflag=direct 2>/dev/null",
       "sync",
       "dd if=/dev/vdc bs=64k skip=9 count=1 iflag=direct 2>/dev/null | sha256sum",
+      "echo words > /dev/console",
       "exit 4",
     ].join("; ");
     const { code, stdout, stderr } = await runCli([
@@ -33,8 +34,9 @@ linuxTest(
       ...["--disk", `${source},ro,id=the-source`, "--disk", target],
       ...["--", "sh", "-c", script],
     ], { limitMs: BOOT_MS });
-    assertEquals({ code, stdout, stderr }, { code: 4, stdout: "", stderr: "" });
-    assertEquals(Deno.readTextFileSync(log).split("\n"), [
+    assertEquals({ code, stderr }, { code: 4, stderr: "" });
+    assertStringIncludes(Deno.readTextFileSync(log), "words");
+    assertEquals(stdout.split("\n"), [
       "1",
       "the-source",
       String(4 * MIB / 512),

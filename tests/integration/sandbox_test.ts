@@ -106,7 +106,10 @@ linuxTest("input, output and terminals go byte by byte, and wait for each other"
 });
 
 linuxTest("twelve commands at once have each their own output", async () => {
-  await using vm = await Vm.boot();
+  await using vm = await Vm.boot({ user: "nobody" });
+  assertEquals((await vm.output("id", ["-un"])).text, "nobody\n");
+  assertEquals((await vm.output("id", ["-un"], { user: 0 })).text, "root\n");
+  assertEquals(await codeOf(() => vm.output("id", [], { user: "alice" })), "USER_NOT_FOUND");
   const numbers = Array.from({ length: 12 }, (_, i) => `${i}`);
   const outputs = await Promise.all(
     numbers.map((n) => vm.output("sh", ["-c", `echo ${n}; sleep 1; echo ${n}`])),

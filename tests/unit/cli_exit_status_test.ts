@@ -88,6 +88,7 @@ Deno.test("the report has every field, whatever happened", () => {
     status: 3,
     detail: null,
     bootMs: 1.5,
+    readyMs: null,
     elapsedMs: 12.3,
     exits: EXITS,
     backendFailures: FAILURES,

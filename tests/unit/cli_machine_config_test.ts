@@ -1,6 +1,5 @@
 import { assertEquals, assertStringIncludes } from "../../src/std/assert.ts";
-import { shellLine } from "../../src/guest/default_guest.ts";
-import { commandProblems, machineConfig } from "../../src/cli/machine_config.ts";
+import { machineConfig } from "../../src/cli/machine_config.ts";
 import { parseWords } from "../../src/cli/parse.ts";
 import { readRunSettings, type RunSettings } from "../../src/cli/run_settings.ts";
 
@@ -70,40 +69,26 @@ Deno.test("input waits for the default guest's virtio console, unless the user c
   assertEquals(consoleOf("--console", "serial"), { mode: "serial" });
 });
 
-Deno.test("verbose shows the default guest's kernel log, except beside a command's output", () => {
-  const choice = { ...GUEST, commandWord: "dinovisor.exec=eA==" };
+Deno.test("verbose shows the default guest's kernel log, with a command, too", () => {
   assertEquals(machineConfig(settingsOf("-v"), GUEST).kernel.cmdline, "root=/dev/vda ro");
   assertEquals(
-    machineConfig(settingsOf("-v", "--", "x"), choice).kernel.cmdline,
-    "root=/dev/vda ro quiet loglevel=3 dinovisor.exec=eA==",
+    machineConfig(settingsOf("-v", "--", "x"), GUEST).kernel.cmdline,
+    "root=/dev/vda ro dinovisor.agent",
   );
+});
+
+Deno.test("a command has the guest start its agent, on a vsock device", () => {
+  const { kernel, devices } = machineConfig(settingsOf("--cmdline", "a", "--", "x"), GUEST);
+  assertEquals(kernel.cmdline, "root=/dev/vda ro quiet loglevel=3 a dinovisor.agent");
+  assertEquals(devices, [ROOT_DISK, { kind: "vsock", cid: 3 }]);
+  const own = machineConfig(settingsOf("--vsock", "cid=7", "--rng", "on", "--", "x"), GUEST);
+  assertEquals(own.devices, [ROOT_DISK, { kind: "vsock", cid: 7 }, { kind: "rng" }]);
 });
 
 Deno.test("a command survives --cmdline-only", () => {
-  const choice = { ...GUEST, commandWord: "dinovisor.exec=eA==" };
-  const { kernel } = machineConfig(
-    settingsOf("--cmdline-only", "root=/dev/vda", "--", "x"),
-    choice,
-  );
+  const { kernel } = machineConfig(settingsOf("--cmdline-only", "root=/dev/vda", "--", "x"), GUEST);
   assertEquals(kernel, {
     image: "/cache/vmlinux",
-    cmdlineOnly: "root=/dev/vda dinovisor.exec=eA==",
+    cmdlineOnly: "root=/dev/vda dinovisor.agent",
   });
-});
-
-Deno.test("a command that does not fit the kernel command line is refused with its excess", () => {
-  const word = `dinovisor.exec=${"A".repeat(2000)}`;
-  assertEquals(commandProblems("x".repeat(2047), word), []);
-  assertEquals(commandProblems("x".repeat(5000), undefined), []);
-  const [problem] = commandProblems("x".repeat(2047 + 40), word);
-  assertEquals(problem?.code, "CMD_TOO_LONG");
-  assertStringIncludes(problem?.message ?? "", "it is 30 bytes too long");
-});
-
-Deno.test("a shell gets back exactly the words", () => {
-  assertEquals(shellLine(["ls", "-l", "/a b"]), "'ls' -l '/a b'");
-  assertEquals(shellLine(["sh", "-c", "echo 'x' $y"]), "'sh' -c 'echo '\\''x'\\'' $y'");
-  assertEquals(shellLine(["echo", "", "*", "~", "a\nb"]), "'echo' '' '*' '~' 'a\nb'");
-  assertEquals(shellLine(["if"]), "'if'");
-  assertEquals(shellLine(["A=1", "B=2"]), "'A=1' B=2");
 });

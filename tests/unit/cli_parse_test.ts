@@ -34,6 +34,8 @@ Deno.test("run without flags has the contract's defaults", () => {
   assertEquals(settingsOf(), DEFAULTS);
 });
 
+const COMMAND = { words: ["x"], interactive: false, env: [], envFiles: [] };
+
 const READ: readonly (readonly [words: readonly string[], settings: Partial<RunSettings>])[] = [
   [["-k", "vmlinux"], { kernel: "vmlinux" }],
   [["-kvmlinux"], { kernel: "vmlinux" }],
@@ -114,7 +116,20 @@ const READ: readonly (readonly [words: readonly string[], settings: Partial<RunS
   [["--verbose", "--json", "--dry-run"], { verbose: true, json: true, dryRun: true }],
   [["-qm1G"], { quiet: true, memoryMib: 1024 }],
   [["-q", "-q", "--quiet"], { quiet: true }],
-  [["--", "ls", "-l", "--mem", "--", "x"], { command: ["ls", "-l", "--mem", "--", "x"] }],
+  [["--", "ls", "-l", "--mem", "--", "x"], {
+    command: { ...COMMAND, words: ["ls", "-l", "--mem", "--", "x"] },
+  }],
+  [["-it"], {}],
+  [["-it", "--", "x"], { command: { ...COMMAND, interactive: true, tty: true } }],
+  [["--interactive", "--no-tty", "--", "x"], {
+    command: { ...COMMAND, interactive: true, tty: false },
+  }],
+  [["-eA=1", "-e", "B", "--env=C=a=b", "--env-file", "f", "--env-file=g", "--", "x"], {
+    command: { ...COMMAND, env: ["A=1", "B", "C=a=b"], envFiles: ["f", "g"] },
+  }],
+  [["-w/tmp", "-u", "bob:100", "--", "x"], {
+    command: { ...COMMAND, workdir: "/tmp", user: "bob:100" },
+  }],
 ];
 
 for (const [words, expected] of READ) {
@@ -165,6 +180,30 @@ const ERRORS: readonly (readonly [words: readonly string[], text: string])[] = [
   [
     ["-qv"],
     "error: flags --quiet and --verbose exclude each other [FLAG_CONFLICT]\nhint: leave one of them out",
+  ],
+  [
+    ["--tty", "--no-tty", "--", "x"],
+    "error: flags --tty and --no-tty exclude each other [FLAG_CONFLICT]\nhint: leave both out: it is a terminal where ours are",
+  ],
+  [
+    ["-w", "tmp", "--", "x"],
+    'error: cannot use --workdir "tmp": it is no path from the guest\'s root [WORKDIR_INVALID]\nhint: write --workdir /tmp',
+  ],
+  [
+    ["-u", "bob:", "--", "x"],
+    'error: cannot use --user "bob:": it is not USER or USER:GROUP [USER_INVALID]\nhint: names and ids are possible: --user nobody, --user 1000:100',
+  ],
+  [
+    ["-eA=1"],
+    "error: flag --env is for a command, and there is none [FLAG_NEEDS_CMD]\nhint: write one behind the flags: -- CMD",
+  ],
+  [
+    ["--no-tty=1", "--", "x"],
+    "error: flag --no-tty takes no value [FLAG_TAKES_NO_VALUE]\nhint: write --no-tty alone, or leave it out",
+  ],
+  [
+    ["--no-mem", "--", "x"],
+    "error: unknown flag --no-mem [FLAG_UNKNOWN]\nhint: did you mean --mem? all flags: dinovisor help run",
   ],
   [
     ["--cpus", "0"],
@@ -225,7 +264,7 @@ const ERRORS: readonly (readonly [words: readonly string[], text: string])[] = [
   ],
   [
     ["-k", "v", "--", "ls"],
-    'error: cannot run "ls" in a guest with a kernel of your own [CMD_NEEDS_DEFAULT_GUEST]\nhint: leave --kernel out; running commands in other guests comes with the agent',
+    'error: cannot run "ls" in a guest with a kernel of your own [CMD_NEEDS_DEFAULT_GUEST]\nhint: commands are run by the agent of the default guest: leave --kernel out',
   ],
 ];
 

@@ -45,9 +45,10 @@ const COMMAND = {
   directory: "/dir",
   user: undefined,
   group: undefined,
-  input: false,
-  output: true,
-  errors: true,
+  groups: [],
+  input: "null",
+  output: "piped",
+  errors: "piped",
   terminal: undefined,
 } as const;
 

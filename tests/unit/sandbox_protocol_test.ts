@@ -62,15 +62,17 @@ Deno.test("a command is told in one frame: ten words, then texts", () => {
     environment: ["A=1"],
     clearEnvironment: true,
     directory: "/tmp",
-    user: 7,
-    group: undefined,
+    user: undefined,
+    group: 8,
+    groups: [8, 9],
     input: true,
     output: true,
     errors: false,
+    exitLast: true,
     terminal: { columns: 80, rows: 24 },
     credit: 4096,
   });
-  const told = [1 | 2 | 8 | 16, 7, UNCHANGED, 80, 24, 4096, 4096, 2, 1, 0];
+  const told = [1 | 2 | 8 | 16 | 32, UNCHANGED, 8, 80, 24, 4096, 4096, 2, 1, 2, 8, 9];
   assertEquals(bytes, frame(FRAME.exec, words(...told), texts("/tmp", "echo", "hi", "A=1")));
 });
 

@@ -74,6 +74,7 @@ const FORBIDDEN: Readonly<Record<string, readonly Edge[]>> = {
   "guest-diet": [edge("src/guest/build.ts", "src/machine/plan.ts", "type")],
   "guest-users": [edge("src/machine/plan.ts", "src/guest/build.ts", "type")],
   "sandbox-cli": [edge("src/sandbox/vm.ts", "src/cli/flags.ts", "type")],
+  "cli-sandbox": [edge("src/cli/run.ts", "src/sandbox/boot.ts", "type")],
   "both-sides": [edge("src/cli/run.ts", "transports/mmio.ts", "type")],
 };
 
@@ -148,10 +149,19 @@ Deno.test("layers: one device does not import another", () => {
   }
 });
 
+Deno.test("layers: a run comes to the sandbox only by what loads commands for it", () => {
+  const command = edge("src/cli/guest_command.ts", "src/sandbox/boot.ts");
+  clean(edge("src/cli/run.ts", "src/cli/guest_command.ts", "type"), command);
+  const [violation] = checkLayers([edge("src/cli/run.ts", "src/cli/guest_command.ts"), command]);
+  assertEquals(violation?.from, "src/cli/run.ts");
+  assertEquals(violation?.to, "src/sandbox/boot.ts");
+});
+
 Deno.test("layers: FFI by a roundabout way is found, with the way", () => {
   assertEquals(PURITIES.map(({ id }) => id), [
     "no-sys-at-all",
     "configuration-alone",
+    "run-alone",
     "control-thread",
   ]);
   const [violation, ...more] = checkLayers([

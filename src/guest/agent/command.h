@@ -12,6 +12,12 @@
 #define EXEC_NO_OUTPUT 4
 #define EXEC_NO_ERRORS 8
 #define EXEC_CLEAR_ENVIRONMENT 16
+#define EXEC_EXIT_LAST 32     /* its end is told behind everything it has written by then */
+
+/* Supplementary groups of a command. */
+#define MAX_GROUPS 256
+/* At least what a terminal keeps of output on its way: a 64 KiB buffer, and the 4 KiB that are read from. */
+#define TERMINAL_BYTES 131072
 
 static char **own_environment;
 
@@ -20,9 +26,12 @@ struct command {
 	long process, exited;     /* its process; a descriptor that tells of its end, -1 after that */
 	int input, output[2];     /* our ends; -1 when closed */
 	u32 credit[2];            /* how much of each the host has room for */
+	int ended;                /* its process has, and EXEC_EXIT_LAST holds the word back */
+	u32 due[2];               /* ... until so much of each has been passed on, or there is no more */
 	unsigned char window[INPUT_WINDOW]; /* input on its way */
 	u32 window_start, window_end, taken;
 	int input_ends;
+	u32 groups[MAX_GROUPS], group_count;
 };
 
 static struct command command;
@@ -115,10 +124,10 @@ __attribute__((noreturn)) static void become(char **words, char **environment, c
 		call(__NR_dup2, files[i], i, 0, 0, 0);
 	if (command.flags & EXEC_TERMINAL)
 		call(__NR_ioctl, 0, TIOCSCTTY, 0, 0, 0);
-	/* The supplementary groups are those of the agent: root's. */
+	/* Without these the supplementary groups would be those of the agent: root's. */
 	failure[0] = STAGE_USER;
 	if (group != UNCHANGED &&
-	    ((result = call(__NR_setgroups, 0, 0, 0, 0, 0)) < 0 ||
+	    ((result = call(__NR_setgroups, command.group_count, (long)command.groups, 0, 0, 0)) < 0 ||
 	     (result = call(__NR_setresgid, group, group, group, 0, 0)) < 0))
 		goto failed;
 	if (user != UNCHANGED && (result = call(__NR_setresuid, user, user, user, 0, 0)) < 0)
@@ -204,10 +213,15 @@ static int start_command(void)
 	command.credit[1] = get32(received.bytes + 24);
 	counts[0] = get32(received.bytes + 28);
 	counts[1] = get32(received.bytes + 32);
+	command.group_count = get32(received.bytes + 36);
 	failure[1] = E2BIG;
 	if (counts[0] < 1 || counts[0] > MAX_WORDS || counts[1] > MAX_WORDS)
 		goto failed;
 	failure[1] = EINVAL;
+	if (command.group_count > MAX_GROUPS || received.size - at < 4 * command.group_count)
+		goto failed;
+	for (u32 i = 0; i < command.group_count; i++, at += 4)
+		command.groups[i] = get32(received.bytes + at);
 	if (!(directory = next_text(&at)))
 		goto failed;
 	for (u32 i = 0; i < counts[0]; i++)
@@ -378,14 +392,42 @@ static void pass_output(int which)
 	u32 room = command.credit[which] < FRAME_MAX ? command.credit[which] : FRAME_MAX;
 	long count = call(__NR_read, command.output[which], (long)sent.bytes, room, 0, 0);
 
-	if (count == -EAGAIN || count == -EINTR)
+	if (count == -EINTR)
 		return;
+	if (count == -EAGAIN) { /* Nothing is left of what is due. */
+		command.due[which] = 0;
+		return;
+	}
 	if (count <= 0) { /* The end; a terminal's is EIO. */
 		close_file(&command.output[which]);
 		count = 0;
 	}
 	command.credit[which] -= count;
+	command.due[which] -= count < command.due[which] ? count : command.due[which];
 	send_sent(FRAME_OUTPUT + which, count);
+}
+
+/*
+ * Notes what the command has left behind: others may write more, and without end. Of a terminal's output nobody says how
+ * much is on its way, but a read that does not wait finds all of it.
+ */
+static void note_due(void)
+{
+	for (int i = 0; i < 2; i++) {
+		int bytes = TERMINAL_BYTES;
+
+		if (command.output[i] < 0)
+			continue;
+		if (!(command.flags & EXEC_TERMINAL))
+			call(__NR_ioctl, command.output[i], FIONREAD, (long)&bytes, 0, 0);
+		command.due[i] = bytes;
+		set_waiting(command.output[i], 0);
+	}
+}
+
+static int is_due(int which)
+{
+	return command.output[which] >= 0 && command.due[which] > 0;
 }
 
 static void pass_exit(void)
@@ -406,23 +448,32 @@ static void run_command(void)
 	set_waiting(conn, 0);
 	while (command.exited >= 0 || command.output[0] >= 0 || command.output[1] >= 0) {
 		int writes = command.input >= 0 && command.window_start < command.window_end;
+		int hurries = 0;
 		struct pollfd files[5] = {
 			{ conn, POLLIN, 0 },
-			{ command.exited, POLLIN, 0 },
+			{ command.ended ? -1 : command.exited, POLLIN, 0 },
 			{ writes ? command.input : -1, POLLOUT, 0 },
 			{ command.credit[0] > 0 ? command.output[0] : -1, POLLIN, 0 },
 			{ command.credit[1] > 0 ? command.output[1] : -1, POLLIN, 0 },
 		};
 
-		call(__NR_poll, (long)files, 5, -1, 0, 0);
+		for (int i = 0; i < 2; i++)
+			hurries |= is_due(i) && command.credit[i] > 0;
+		call(__NR_poll, (long)files, 5, hurries ? 0 : -1, 0, 0);
 		if (files[0].revents)
 			take_frames();
 		if (files[2].revents && command.input >= 0)
 			write_input();
 		for (int i = 0; i < 2; i++)
-			if (files[3 + i].revents && command.output[i] >= 0)
+			if ((files[3 + i].revents || is_due(i)) && command.credit[i] > 0 && command.output[i] >= 0)
 				pass_output(i);
-		if (files[1].revents)
+		if (files[1].revents && command.flags & EXEC_EXIT_LAST) {
+			command.ended = 1;
+			note_due();
+		} else if (files[1].revents) {
+			pass_exit();
+		}
+		if (command.ended && command.exited >= 0 && !is_due(0) && !is_due(1))
 			pass_exit();
 	}
 }

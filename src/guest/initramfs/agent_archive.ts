@@ -1,6 +1,6 @@
 // The agent for guests that are not ours: an archive behind a user's initrd, and the word that starts it.
 
-import { quotedWord } from "../shell_words.ts";
+import { shellWord } from "../shell_words.ts";
 import { appendArchive, CpioArchive } from "./cpio.ts";
 import { readNamed } from "./errors.ts";
 
@@ -63,7 +63,7 @@ export async function initrdWithAgent(request: AgentRequest): Promise<AgentInitr
 function starter(next: string): string {
   return `#!/bin/sh
 /bin/sh /${FOLDER}/agent.sh </dev/null >/dev/null 2>&1 &
-exec ${quotedWord(next)} "$@"
+exec ${shellWord(next)} "$@"
 `;
 }
 
