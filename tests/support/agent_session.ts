@@ -48,20 +48,7 @@ export class AgentSessions implements AsyncDisposable {
       stdin: "null",
     }).spawn();
     this.#children.push(child);
-    const connection = await listener.accept();
-    const close = (): void => {
-      try {
-        connection.close();
-      } catch {
-        // at its end it has closed by itself
-      }
-    };
-    return {
-      readable: connection.readable,
-      writable: connection.writable,
-      close,
-      [Symbol.asyncDispose]: () => Promise.resolve(close()),
-    };
+    return streamsOf(await listener.accept());
   }
 
   /** How the sessions ended, in the order they were opened; those that have not after `ms` are killed. */
@@ -84,4 +71,34 @@ function kill(child: Deno.ChildProcess): void {
   } catch {
     // it has ended
   }
+}
+
+/** As a machine has it: the end of one direction is not that of the other, which Deno's own streams make of it. */
+function streamsOf(connection: Deno.Conn): VsockConnection {
+  let isOpen = true;
+  const close = (): void => {
+    if (isOpen) connection.close();
+    isOpen = false;
+  };
+  return {
+    readable: new ReadableStream({
+      async pull(controller) {
+        const piece = new Uint8Array(65_536);
+        const count = isOpen ? await connection.read(piece) : null;
+        if (count === null) controller.close();
+        else controller.enqueue(piece.subarray(0, count));
+      },
+      cancel: close,
+    }, { highWaterMark: 0 }),
+    writable: new WritableStream({
+      async write(bytes) {
+        for (let done = 0; done < bytes.length;) {
+          done += await connection.write(bytes.subarray(done));
+        }
+      },
+      close: () => connection.closeWrite(),
+    }),
+    close,
+    [Symbol.asyncDispose]: () => Promise.resolve(close()),
+  };
 }
