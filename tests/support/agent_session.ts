@@ -20,22 +20,27 @@ export function sessionRefusal(): string | undefined {
   }
 }
 
-/** Compiles the agent once, then opens sessions with it as a machine's `connect` would. */
+let compiled: string | undefined;
+
+/** The path of the program, compiled once for each process that asks, and gone with it. */
+function program(): string {
+  if (compiled !== undefined) return compiled;
+  const directory = Deno.makeTempDirSync({ prefix: "dinovisor-agent-" });
+  globalThis.addEventListener("unload", () => Deno.removeSync(directory, { recursive: true }));
+  const path = `${directory}/session`;
+  const { success, stderr } = new Deno.Command("gcc", {
+    args: [...FREESTANDING_FLAGS, `-I${AGENT}`, `-I${SHARED}`, "-o", path, PROGRAM],
+  }).outputSync();
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  return compiled = path;
+}
+
+/** Opens sessions with the agent as a machine's `connect` would. */
 export class AgentSessions implements AsyncDisposable {
+  readonly #program = program();
   readonly #directory = Deno.makeTempDirSync({ prefix: "dinovisor-agent-" });
   readonly #children: Deno.ChildProcess[] = [];
   #made = 0;
-
-  constructor() {
-    const { success, stderr } = new Deno.Command("gcc", {
-      args: [...FREESTANDING_FLAGS, `-I${AGENT}`, `-I${SHARED}`, "-o", this.#program, PROGRAM],
-    }).outputSync();
-    if (!success) throw new Error(new TextDecoder().decode(stderr));
-  }
-
-  get #program(): string {
-    return `${this.#directory}/session`;
-  }
 
   /** A session. */
   async open(): Promise<VsockConnection> {
