@@ -1,27 +1,13 @@
 /** What the agent tells of changes to files, beside what Deno itself tells of the same ones. Needs no KVM. */
 import { AgentError } from "../../src/sandbox/errors.ts";
-import { GuestFs } from "../../src/sandbox/guest_fs.ts";
+import type { GuestFs } from "../../src/sandbox/guest_fs.ts";
 import { assert, assertEquals, assertRejects } from "../../src/std/assert.ts";
-import { AgentSessions, sessionRefusal } from "../support/agent_session.ts";
-import { until, within } from "../support/kvm.ts";
+import { agentTest } from "../support/agent_stand.ts";
+import { until } from "../support/kvm.ts";
 
-const ignore = sessionRefusal();
-if (ignore !== undefined) console.log(`ignored: ${ignore}`);
-
-function agentTest(name: string, work: (fs: GuestFs, directory: string) => Promise<void>): void {
-  Deno.test({
-    name,
-    ignore: ignore !== undefined,
-    fn: async () => {
-      const directory = Deno.makeTempDirSync({ prefix: "dinovisor-watch-" });
-      try {
-        await using sessions = new AgentSessions();
-        await within(60_000, name, work(new GuestFs(sessions), directory));
-      } finally {
-        Deno.removeSync(directory, { recursive: true });
-      }
-    },
-  });
+/** A test with the agent's files and a directory of its own. */
+function watchTest(name: string, work: (fs: GuestFs, directory: string) => Promise<void>): void {
+  agentTest(name, async ({ fs }, directory) => await work(fs, directory));
 }
 
 /** What a watcher tells, as text: kind, paths and flag, without `directory`. */
@@ -74,7 +60,7 @@ const STEPS: readonly (readonly [name: string, work: (at: string, out: string) =
   ["its directory", (at) => Deno.removeSync(`${at}/again`)],
 ];
 
-agentTest("each change is told as Deno tells it", async (fs, directory) => {
+watchTest("each change is told as Deno tells it", async (fs, directory) => {
   const at = `${directory}/in`;
   const out = `${directory}/out`;
   for (const path of [at, out, `${at}/sub`]) Deno.mkdirSync(path);
@@ -93,7 +79,7 @@ agentTest("each change is told as Deno tells it", async (fs, directory) => {
   await told.ended;
 });
 
-agentTest("what is in a directory that was just made is told of, however fast", async (fs, at) => {
+watchTest("what is in a directory that was just made is told of, however fast", async (fs, at) => {
   using watcher = fs.watch(`${at}/`);
   await watcher.ready;
   const told = new Told(watcher, at);
@@ -106,7 +92,7 @@ agentTest("what is in a directory that was just made is told of, however fast", 
   await until("all is told of", () => wanted.every((line) => told.lines.includes(line)));
 });
 
-agentTest(
+watchTest(
   "a tree that is there already is watched to its leaves, or not when not asked to",
   async (fs, at) => {
     const leaves = Array.from({ length: 300 }, (_, i) => `${at}/${i % 7}/${i % 11}/${i}`);
@@ -128,7 +114,7 @@ agentTest(
   },
 );
 
-agentTest("one file can be watched; links below are not followed", async (fs, at) => {
+watchTest("one file can be watched; links below are not followed", async (fs, at) => {
   Deno.writeTextFileSync(`${at}/file`, "");
   using watcher = fs.watch(`${at}/file`);
   await watcher.ready;
@@ -152,7 +138,7 @@ agentTest("one file can be watched; links below are not followed", async (fs, at
   assertEquals(await toldDir.upTo("dir/mark"), ["create ./dir/link2"]);
 });
 
-agentTest("what nobody takes is kept, and beyond that its loss is told", async (fs, at) => {
+watchTest("what nobody takes is kept, and beyond that its loss is told", async (fs, at) => {
   using watcher = fs.watch(at, { recursive: false });
   await watcher.ready;
   const most = Number(Deno.readTextFileSync("/proc/sys/fs/inotify/max_queued_events"));
@@ -169,7 +155,7 @@ agentTest("what nobody takes is kept, and beyond that its loss is told", async (
   assert(changes >= most && changes < count, `${changes} of ${count}`);
 });
 
-agentTest(
+watchTest(
   "what cannot be watched is an error; the signal and an agent that dies end it",
   async (fs, at) => {
     const { NotFound } = Deno.errors;
@@ -196,24 +182,15 @@ agentTest(
   },
 );
 
-Deno.test({
-  name: "an agent that dies while it watches is said, and one nobody listens to ends",
-  ignore: ignore !== undefined,
-  fn: async () => {
-    const directory = Deno.makeTempDirSync({ prefix: "dinovisor-watch-" });
-    try {
-      await using sessions = new AgentSessions();
-      const fs = new GuestFs(sessions);
-      const lost = fs.watch(directory);
-      const dropped = fs.watch(directory);
-      await Promise.all([lost.ready, dropped.ready]);
-      dropped[Symbol.dispose]();
-      const next = lost.next();
-      const ends = await sessions.ends(2000); // of both: the first is killed then
-      assertEquals(ends.map(({ signal, code }) => [signal, code]), [["SIGKILL", 137], [null, 0]]);
-      await assertRejects(() => next, AgentError);
-    } finally {
-      Deno.removeSync(directory, { recursive: true });
-    }
+agentTest(
+  "one that dies while it watches is said, one nobody listens to ends",
+  async (stand, at) => {
+    const [lost, dropped] = [stand.fs.watch(at), stand.fs.watch(at)];
+    await Promise.all([lost.ready, dropped.ready]);
+    dropped[Symbol.dispose]();
+    const next = lost.next();
+    const ends = await stand.sessions.ends(2000); // of both: the first is killed then
+    assertEquals(ends.map(({ signal, code }) => [signal, code]), [["SIGKILL", 137], [null, 0]]);
+    await assertRejects(() => next, AgentError);
   },
-});
+);

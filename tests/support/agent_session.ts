@@ -20,22 +20,27 @@ export function sessionRefusal(): string | undefined {
   }
 }
 
-/** Compiles the agent once, then opens sessions with it as a machine's `connect` would. */
+let compiled: string | undefined;
+
+/** The path of the program, compiled once for each process that asks, and gone with it. */
+function program(): string {
+  if (compiled !== undefined) return compiled;
+  const directory = Deno.makeTempDirSync({ prefix: "dinovisor-agent-" });
+  globalThis.addEventListener("unload", () => Deno.removeSync(directory, { recursive: true }));
+  const path = `${directory}/session`;
+  const { success, stderr } = new Deno.Command("gcc", {
+    args: [...FREESTANDING_FLAGS, `-I${AGENT}`, `-I${SHARED}`, "-o", path, PROGRAM],
+  }).outputSync();
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  return compiled = path;
+}
+
+/** Opens sessions with the agent as a machine's `connect` would. */
 export class AgentSessions implements AsyncDisposable {
+  readonly #program = program();
   readonly #directory = Deno.makeTempDirSync({ prefix: "dinovisor-agent-" });
   readonly #children: Deno.ChildProcess[] = [];
   #made = 0;
-
-  constructor() {
-    const { success, stderr } = new Deno.Command("gcc", {
-      args: [...FREESTANDING_FLAGS, `-I${AGENT}`, `-I${SHARED}`, "-o", this.#program, PROGRAM],
-    }).outputSync();
-    if (!success) throw new Error(new TextDecoder().decode(stderr));
-  }
-
-  get #program(): string {
-    return `${this.#directory}/session`;
-  }
 
   /** A session. */
   async open(): Promise<VsockConnection> {
@@ -48,20 +53,7 @@ export class AgentSessions implements AsyncDisposable {
       stdin: "null",
     }).spawn();
     this.#children.push(child);
-    const connection = await listener.accept();
-    const close = (): void => {
-      try {
-        connection.close();
-      } catch {
-        // at its end it has closed by itself
-      }
-    };
-    return {
-      readable: connection.readable,
-      writable: connection.writable,
-      close,
-      [Symbol.asyncDispose]: () => Promise.resolve(close()),
-    };
+    return streamsOf(await listener.accept());
   }
 
   /** How the sessions ended, in the order they were opened; those that have not after `ms` are killed. */
@@ -84,4 +76,34 @@ function kill(child: Deno.ChildProcess): void {
   } catch {
     // it has ended
   }
+}
+
+/** As a machine has it: the end of one direction is not that of the other, which Deno's own streams make of it. */
+function streamsOf(connection: Deno.Conn): VsockConnection {
+  let isOpen = true;
+  const close = (): void => {
+    if (isOpen) connection.close();
+    isOpen = false;
+  };
+  return {
+    readable: new ReadableStream({
+      async pull(controller) {
+        const piece = new Uint8Array(65_536);
+        const count = isOpen ? await connection.read(piece) : null;
+        if (count === null) controller.close();
+        else controller.enqueue(piece.subarray(0, count));
+      },
+      cancel: close,
+    }, { highWaterMark: 0 }),
+    writable: new WritableStream({
+      async write(bytes) {
+        for (let done = 0; done < bytes.length;) {
+          done += await connection.write(bytes.subarray(done));
+        }
+      },
+      close: () => connection.closeWrite(),
+    }),
+    close,
+    [Symbol.asyncDispose]: () => Promise.resolve(close()),
+  };
 }

@@ -257,6 +257,31 @@ Deno.test("a write of whole clusters reads nothing, a small one its cluster once
   assertEquals(driver.fake.scratch.log, ["write 4096+4096", "write 0+2048", "write 1024+512"]);
 });
 
+Deno.test("clusters that are alike are read in one go", () => {
+  const driver = new Driver(64, SECTOR);
+  driver.ask("write", 4 * SECTOR, 4 * SECTOR, zeroes(4 * SECTOR));
+  driver.settle(() => 0);
+  for (const first of [0, 4, 8]) driver.ask("read", first * SECTOR, 4 * SECTOR);
+  driver.settle(() => 0);
+  assertEquals(driver.fake.base.log, ["read 0+2048", "read 4096+2048"]);
+  assertEquals(driver.fake.scratch.log, ["write 2048+2048", "read 2048+2048"]);
+});
+
+Deno.test("giving clusters back waits for copies under way there, so that later writes are not undone", () => {
+  const driver = new Driver(64, 2048);
+  const { base } = driver.fake;
+  base.holding = true;
+  driver.ask("write", 4096, 512, zeroes(512).fill(1));
+  driver.backend.submit();
+  driver.ask("discard", 0, 8192);
+  driver.backend.submit();
+  const later = driver.ask("write", 5120, 512, zeroes(512).fill(2));
+  driver.backend.submit();
+  driver.settle(() => 0);
+  assertEquals(later.result, 0);
+  assertEquals(driver.contents(5120, 512), zeroes(512).fill(2));
+});
+
 Deno.test("more copies than there is memory for wait their turn; a slow base holds up nobody else", () => {
   const driver = new Driver(256, 2048);
   const { base, scratch } = driver.fake;
@@ -287,11 +312,20 @@ Deno.test("one read that changes disks thousands of times needs no deep stack", 
     driver.settle(() => 0);
     driver.model.fill(0, sector * SECTOR, (sector + 1) * SECTOR);
   }
+  const { scratch } = driver.fake;
+  const submit = scratch.submit.bind(scratch);
+  const depth = { now: 0, most: 0 };
+  scratch.submit = () => {
+    depth.most = Math.max(depth.most, ++depth.now);
+    submit();
+    depth.now--;
+  };
   const read = driver.ask("read", 0, sectors * SECTOR);
   driver.settle(() => 0);
   assertEquals(read.result, 0);
   assertEquals(firstDifference(driver.dataOf(read), driver.model), -1);
-  assertEquals([driver.fake.base.log.length, driver.fake.scratch.log.length], [1500, 3000]);
+  assertEquals([driver.fake.base.log.length, scratch.log.length], [1500, 3000]);
+  assertEquals(depth.most, 1);
 });
 
 Deno.test("large disks have larger clusters, and the largest a bounded map", () => {

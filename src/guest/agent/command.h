@@ -175,7 +175,7 @@ static long open_files(int *files, u32 columns, u32 rows)
 		if (result < 0)
 			return result;
 		files[1] = files[2] = files[0];
-		command.input = call(__NR_dup, command.output[0], 0, 0, 0, 0);
+		command.input = call(__NR_fcntl, command.output[0], F_DUPFD_CLOEXEC, 0, 0, 0);
 		return 0;
 	}
 	files[0] = files[1] = files[2] = nothing;
