@@ -5,6 +5,7 @@ import {
   FlagError,
   type Problem,
 } from "../../src/virtio/device_kind.ts";
+import { BLOCK_COUNTERS } from "./counts.ts";
 import { MAX_OVERLAY_BYTES } from "./cluster_map.ts";
 import { SECTOR_BYTES, VIRTIO_BLK_ID_BYTES } from "./abi.ts";
 
@@ -37,6 +38,8 @@ export interface BlockConfig {
 export const blockKind: DeviceKind<BlockConfig> = {
   kind: "block",
   syntax: "PATH[,ro][,id=ID][,direct][,overlay][,queues=N]",
+
+  counters: BLOCK_COUNTERS,
 
   parse(flag: string): BlockConfig {
     const [path = "", ...words] = flag.split(",");

@@ -16,6 +16,7 @@ export function makeBlock(config: BlockConfig, host: HostResources): LiveDevice 
     name.replace(/[^\x20-\x7e]/g, "?"),
     queues,
     (operation, errno) => host.backendFailed(diskFailure(config.path, operation, errno, scratch)),
+    host.counters,
   );
   return {
     device,

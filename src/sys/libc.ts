@@ -88,6 +88,8 @@ const SYMBOLS = {
   munmap: { parameters: ["usize", "usize"], result: "i32" },
   // int madvise(void *addr, size_t length, int advice);
   madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
+  // int mincore(void *addr, size_t length, unsigned char *vec);
+  mincore: { parameters: ["usize", "usize", "buffer"], result: "i32" },
   // void *memmem(const void *haystack, size_t haystacklen, const void *needle, size_t needlelen);
   memmem: { parameters: ["buffer", "usize", "buffer", "usize"], result: "usize" },
   // int eventfd(unsigned int initval, int flags);

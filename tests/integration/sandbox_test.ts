@@ -55,6 +55,10 @@ linuxTest("commands: what they print, how they end, where and as whom they run",
     (await vm.output("sh", ["-c", 'echo $#; echo "$1" | wc -c', "sh", "y".repeat(60_000)])).text,
     "1\n60001\n",
   );
+  const { block, memory, exits, bootMs } = vm.metrics();
+  const reading = block["block0"]?.readBytes ?? 0;
+  assert(reading > 64 * KIB && memory.resident > 2 ** 20 && (exits["mmio"] ?? 0) > 0);
+  assertEquals([bootMs, memory.total], [vm.bootMs, 2 ** 27]);
   const words = ["a'b", "$HOME", "*", "x y"];
   assertEquals(await vm.sh`for i in ${words}; do echo "$i"; done`.lines(), words);
   assertEquals(await vm.sh`exit 9`.code(), 9);
