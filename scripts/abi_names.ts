@@ -23,6 +23,7 @@ export const HEADERS = [
   "sys/epoll.h",
   "sys/eventfd.h",
   "sys/file.h",
+  "sys/inotify.h",
   "sys/ioctl.h",
   "sys/mman.h",
   "sys/random.h",

@@ -22,11 +22,18 @@ export {
   VmError,
   type VmErrorOptions,
 } from "./sandbox/errors.ts";
-export type { GuestFs, GuestWriteOptions } from "./sandbox/guest_fs.ts";
+export type { GuestFs, GuestWatchOptions, GuestWriteOptions } from "./sandbox/guest_fs.ts";
+export type { GuestWatcher } from "./sandbox/guest_watcher.ts";
 export type { GuestOutput } from "./sandbox/guest_output.ts";
 export type { GuestProcess } from "./sandbox/guest_process.ts";
 export type { GuestReadable } from "./sandbox/guest_readable.ts";
 export type { ShellCommand } from "./sandbox/shell_command.ts";
+export type {
+  CardMetrics,
+  DiskMetrics,
+  MetricsStreamOptions,
+  VmMetrics,
+} from "./sandbox/vm_metrics.ts";
 export type { WaitTarget } from "./sandbox/waiting.ts";
 export type { ConsoleSocket, VmConsole } from "./sandbox/vm_console.ts";
 export { Switch } from "./machine/mod.ts";

@@ -5,6 +5,7 @@
 import { VIRTIO_ID_BLOCK } from "../../src/abi/virtio.ts";
 import type { DescriptorChain } from "../../src/virtio/chain.ts";
 import { ConfigBytes } from "../../src/virtio/config_bytes.ts";
+import { type Counters, NO_COUNTERS } from "../../src/virtio/counters.ts";
 import type { ActivationContext, VirtioDevice, Virtqueue } from "../../src/virtio/device.ts";
 import { IovecList } from "../../src/virtio/iovec_list.ts";
 import {
@@ -33,6 +34,15 @@ import {
   VIRTIO_BLK_T_WRITE_ZEROES,
 } from "./abi.ts";
 import type { BlockBackend, BlockEvents, DiskOperation } from "./backend.ts";
+import {
+  BLOCK_COUNTERS,
+  FAILURES,
+  FLUSHES,
+  READ_BYTES,
+  READS,
+  WRITE_BYTES,
+  WRITES,
+} from "./counts.ts";
 import { MAX_RANGE_SECTORS, MAX_RANGES, type Range, readRanges } from "./ranges.ts";
 
 /** Chains of one queue, and so requests of it that can be in flight. */
@@ -78,6 +88,8 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
   readonly config: ConfigBytes;
   readonly #backend: BlockBackend;
   readonly #failed: DiskFailed;
+  readonly #counters: Counters;
+  readonly #counts = new Float64Array(BLOCK_COUNTERS.length);
   readonly #id = new Uint8Array(VIRTIO_BLK_ID_BYTES);
   readonly #slots: Slot[] = [];
   readonly #freeTags: number[] = [];
@@ -93,8 +105,15 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
    * has a queue, and its lock, for each (BLK-01). `failed` hears of everything that the driver gets an IOERR for
    * though it asked for nothing wrong.
    */
-  constructor(backend: BlockBackend, id: string, queues = 1, failed: DiskFailed = () => {}) {
+  constructor(
+    backend: BlockBackend,
+    id: string,
+    queues = 1,
+    failed: DiskFailed = () => {},
+    counters: Counters = NO_COUNTERS,
+  ) {
     this.#backend = backend;
+    this.#counters = counters;
     this.#failed = failed;
     this.queueSizes = new Array<number>(queues).fill(QUEUE_SIZE);
     new TextEncoder().encodeInto(id, this.#id);
@@ -305,7 +324,24 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
       if (result < slot.iovecs.bytes) return this.#continue(tag, slot, result);
       if (slot.stage === "read") slot.chain?.writer.commit(slot.total);
     }
+    this.#count(slot);
     this.#finish(tag, slot, VIRTIO_BLK_S_OK);
+  }
+
+  #count({ stage, total }: Slot): void {
+    if (stage === "read") {
+      this.#add(READS, 1);
+      this.#add(READ_BYTES, total);
+    } else if (stage === "write") {
+      this.#add(WRITES, 1);
+      this.#add(WRITE_BYTES, total);
+    } else if (stage === "flush") {
+      this.#add(FLUSHES, 1);
+    }
+  }
+
+  #add(index: number, amount: number): void {
+    this.#counts[index] = (this.#counts[index] as number) + amount;
   }
 
   /** A short transfer: goes on where it stopped; no progress at all means the file has shrunk. */
@@ -335,6 +371,7 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
   }
 
   #fail(tag: number, slot: Slot, errno: number): void {
+    this.#add(FAILURES, 1);
     this.#failed(operationOf(slot), errno);
     this.#finish(tag, slot, VIRTIO_BLK_S_IOERR);
   }
@@ -357,6 +394,7 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
   }
 
   batchEnd(): void {
+    this.#counters.publish(this.#counts); // before the driver hears of it: what it then asks for is there
     for (const queue of this.#context?.queues ?? []) queue?.flush();
     if (this.#inFlight === 0) this.#settle();
   }

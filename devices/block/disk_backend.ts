@@ -14,12 +14,21 @@ export const PUNCH: number = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 export const ZERO: number = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
 export const EOPNOTSUPP = 95;
 
-/** In words for people; `errno` 0: the file ended before the disk did. */
-export function diskFailure(path: string, operation: DiskOperation, errno: number): string {
+/**
+ * In words for people; `errno` 0: the file ended before the disk did. `scratch`: the directory of the disk's overlay,
+ * where all but reading takes place.
+ */
+export function diskFailure(
+  path: string,
+  operation: DiskOperation,
+  errno: number,
+  scratch?: string,
+): string {
   const reason = errno === 0
     ? "the file has become shorter"
     : `${errnoWords(errno)} (${errnoName(errno)})`;
-  return `Cannot ${operation} disk "${path}": ${reason}`;
+  const place = scratch === undefined ? "" : ` or its overlay in "${scratch}"`;
+  return `Cannot ${operation} disk "${path}"${place}: ${reason}`;
 }
 
 /** The mode to zero a range with, and the one to try when that is not supported. */

@@ -1,10 +1,12 @@
-/** virtio-block as configuration: `--disk PATH[,ro][,id=ID][,direct][,queues=N]`. */
+/** virtio-block as configuration: `--disk PATH[,ro][,id=ID][,direct][,overlay][,queues=N]`. */
 import {
   type Claim,
   type DeviceKind,
   FlagError,
   type Problem,
 } from "../../src/virtio/device_kind.ts";
+import { BLOCK_COUNTERS } from "./counts.ts";
+import { MAX_OVERLAY_BYTES } from "./cluster_map.ts";
 import { SECTOR_BYTES, VIRTIO_BLK_ID_BYTES } from "./abi.ts";
 
 /** As many as a machine may have vCPUs: a driver uses one queue for each at most. */
@@ -20,6 +22,11 @@ export interface BlockConfig {
   readonly readOnly: boolean;
   /** O_DIRECT: past the host's page cache. */
   readonly direct: boolean;
+  /**
+   * The guest may write, and the file stays as it is: what is written goes to a nameless file in $TMPDIR or /var/tmp, and
+   * is gone with the machine. Many machines may use the file so at the same time. `direct` is about the file alone.
+   */
+  readonly overlay?: boolean;
   /** What the guest reads as the disk's serial number; ASCII, at most 20 characters. */
   readonly id?: string;
   /** How the file is read and written; `auto` is io_uring where the host allows it. */
@@ -30,7 +37,9 @@ export interface BlockConfig {
 
 export const blockKind: DeviceKind<BlockConfig> = {
   kind: "block",
-  syntax: "PATH[,ro][,id=ID][,direct][,queues=N]",
+  syntax: "PATH[,ro][,id=ID][,direct][,overlay][,queues=N]",
+
+  counters: BLOCK_COUNTERS,
 
   parse(flag: string): BlockConfig {
     const [path = "", ...words] = flag.split(",");
@@ -39,21 +48,24 @@ export const blockKind: DeviceKind<BlockConfig> = {
     }
     let readOnly = false;
     let direct = false;
+    let overlay = false;
     let id: string | undefined;
     let queues: number | undefined;
     for (const word of words) {
       if (word === "ro") readOnly = true;
       else if (word === "direct") direct = true;
+      else if (word === "overlay") overlay = true;
       else if (word.startsWith("id=")) id = word.slice(3);
       else if (/^queues=\d+$/.test(word)) queues = Number(word.slice(7));
       else {
         throw new FlagError(
-          `Cannot read disk "${flag}": "${word}" is not one of ro, direct, id=ID, queues=N`,
+          `Cannot read disk "${flag}": "${word}" is not one of ro, direct, overlay, id=ID, queues=N`,
           "a comma cannot be part of the path: rename the file, or use a link",
         );
       }
     }
     const optional = {
+      ...(overlay ? { overlay } : {}),
       ...(id === undefined ? {} : { id }),
       ...(queues === undefined ? {} : { queues }),
     };
@@ -78,8 +90,25 @@ export const blockKind: DeviceKind<BlockConfig> = {
         "give it one for each vCPU, or leave queues= out",
       );
     }
+    const { readOnly, overlay = false } = config;
+    if (readOnly && overlay) {
+      complain(
+        "DISK_OVERLAY_READ_ONLY",
+        `Cannot give disk "${path}" an overlay: a guest that may not write needs none`,
+        "leave out ro, or overlay",
+      );
+    }
     const stat = statOrComplain(path, complain);
     if (stat === undefined) return;
+    if (overlay && stat.size > MAX_OVERLAY_BYTES) {
+      complain(
+        "DISK_OVERLAY_SIZE",
+        `Cannot give disk "${path}" an overlay: it is larger than ${
+          MAX_OVERLAY_BYTES / 2 ** 40
+        } TiB`,
+        "attach it read-only with ro",
+      );
+    }
     if (stat.isFile && (stat.size === 0 || stat.size % SECTOR_BYTES !== 0)) {
       complain(
         "DISK_SIZE",
@@ -88,12 +117,12 @@ export const blockKind: DeviceKind<BlockConfig> = {
         `make it one: truncate -s ${Math.max(1, Math.ceil(stat.size / 2 ** 20))}M "${path}"`,
       );
     }
-    const refusal = config.readOnly ? undefined : writeRefusal(path);
+    const refusal = readOnly || overlay ? undefined : writeRefusal(path);
     if (refusal !== undefined) {
       complain(
         "DISK_WRITE_PROTECTED",
         `Cannot write disk "${path}": ${refusal}`,
-        `attach it read-only with --disk ${path},ro, or change its permissions`,
+        `attach it with --disk ${path},overlay or --disk ${path},ro, or change its permissions`,
       );
     }
   },
@@ -102,7 +131,8 @@ export const blockKind: DeviceKind<BlockConfig> = {
     try {
       const { dev, ino } = Deno.statSync(config.path);
       const resource = `file:${dev}:${ino}`;
-      return [{ resource, description: `disk "${config.path}"`, alone: !config.readOnly }];
+      const alone = !config.readOnly && config.overlay !== true;
+      return [{ resource, description: `disk "${config.path}"`, alone }];
     } catch {
       return []; // `check` has said what is wrong with the path
     }

@@ -2,19 +2,21 @@
 import type { HostResources, LiveDevice } from "../../src/virtio/device_maker.ts";
 import { BlockDevice, QUEUE_SIZE } from "./device.ts";
 import { diskFailure } from "./disk_backend.ts";
-import { openFileBackend } from "./file_backend.ts";
+import { openFileBackend, scratchOf } from "./file_backend.ts";
 import type { BlockConfig } from "./kind.ts";
 
 /** Throws SysError when the file cannot be opened after all. */
 export function makeBlock(config: BlockConfig, host: HostResources): LiveDevice {
   const { queues = 1 } = config;
   const backend = openFileBackend({ ...config, operations: queues * QUEUE_SIZE }, host.loop);
+  const scratch = scratchOf(config);
   const name = config.id ?? config.path.slice(config.path.lastIndexOf("/") + 1);
   const device = new BlockDevice(
     backend,
     name.replace(/[^\x20-\x7e]/g, "?"),
     queues,
-    (operation, errno) => host.backendFailed(diskFailure(config.path, operation, errno)),
+    (operation, errno) => host.backendFailed(diskFailure(config.path, operation, errno, scratch)),
+    host.counters,
   );
   return {
     device,

@@ -5,6 +5,7 @@
 import { VIRTIO_ID_NET } from "../../src/abi/virtio.ts";
 import { GuestFault } from "../../src/memory/guest_memory.ts";
 import { ConfigBytes } from "../../src/virtio/config_bytes.ts";
+import { type Counters, NO_COUNTERS } from "../../src/virtio/counters.ts";
 import type { ActivationContext, VirtioDevice } from "../../src/virtio/device.ts";
 import { DriverFault } from "../../src/virtio/faults.ts";
 import {
@@ -27,6 +28,7 @@ import {
   VIRTIO_NET_S_LINK_UP,
 } from "./abi.ts";
 import type { NetBackend, NetEvents } from "./backend.ts";
+import { RX_DROPPED, TX_DROPPED } from "./counts.ts";
 import { ControlQueue, type ControlTarget } from "./control.ts";
 import {
   isClosed,
@@ -53,6 +55,7 @@ export interface NetSetup {
   /** Limits from the guest's side: what it sends, what it receives. All pairs share them. */
   readonly sendRate?: RateConfig;
   readonly receiveRate?: RateConfig;
+  readonly counters?: Counters;
 }
 
 export class NetDevice implements VirtioDevice, NetEvents, ControlTarget {
@@ -68,6 +71,7 @@ export class NetDevice implements VirtioDevice, NetEvents, ControlTarget {
   readonly #receive: readonly ReceiveQueue[];
   readonly #transmit: readonly TransmitQueue[];
   readonly #control: ControlQueue;
+  readonly #counters: Counters;
   #context: ActivationContext | undefined;
   #negotiated = 0n;
   #pairs = 1;
@@ -78,6 +82,7 @@ export class NetDevice implements VirtioDevice, NetEvents, ControlTarget {
     this.#backend = backend;
     this.#mac = setup.mac.slice(0, ETH_ALEN);
     this.#mtu = setup.mtu;
+    this.#counters = setup.counters ?? NO_COUNTERS;
     this.maxPairs = backend.queuePairs;
     this.#settings.longestFrame = backend.longestFrame;
     this.queueSizes = new Array<number>(2 * this.maxPairs + 1).fill(QUEUE_SIZE);
@@ -113,7 +118,8 @@ export class NetDevice implements VirtioDevice, NetEvents, ControlTarget {
 
   /** Packets lost since the device was made. */
   get drops(): { readonly sent: number; readonly received: number } {
-    return { sent: this.#settings.sendDrops, received: this.#settings.receiveDrops };
+    const { counts } = this.#settings;
+    return { sent: counts[TX_DROPPED] as number, received: counts[RX_DROPPED] as number };
   }
 
   acceptFeatures(features: bigint): boolean {
@@ -151,6 +157,7 @@ export class NetDevice implements VirtioDevice, NetEvents, ControlTarget {
     if (pair >= this.#pairs) return; // not in use (NETC-16, NETC-18)
     if ((index & 1) === 0) this.#receive[pair]?.run();
     else this.#transmit[pair]?.run();
+    this.#counters.publish(this.#settings.counts);
   }
 
   #command(index: number): void {
@@ -175,6 +182,7 @@ export class NetDevice implements VirtioDevice, NetEvents, ControlTarget {
     if (context?.queues[index] === undefined) return;
     try {
       work();
+      this.#counters.publish(this.#settings.counts);
     } catch (error) {
       if (!(error instanceof DriverFault) && !(error instanceof GuestFault)) throw error;
       context.needsReset(error);

@@ -14,6 +14,7 @@ import {
   parseConnection,
   type TapConfig,
 } from "./connection.ts";
+import { NET_COUNTERS } from "./counts.ts";
 import { macBytes } from "./mac_address.ts";
 import { optional } from "./optional.ts";
 import type { RateConfig } from "./rate.ts";
@@ -44,6 +45,8 @@ const WORDS = "mac=, mtu=, queues=, pcap=, tx-bytes=, tx-packets=, rx-bytes=, rx
 export const netKind: DeviceKind<NetConfig> = {
   kind: "net",
   syntax: "tap=NAME|user|socket=PATH|listen=PATH|none[,mac=…][,mtu=N]",
+
+  counters: NET_COUNTERS,
 
   parse(flag: string): NetConfig {
     const [first = "", ...words] = flag.split(",");

@@ -15,6 +15,7 @@ import { PasstSource } from "./user_backend.ts";
 export function makeNet(config: NetConfig, host: HostResources): LiveDevice {
   const backend = openCaptured(config, host);
   const device = new NetDevice(backend, {
+    counters: host.counters,
     mac: macBytes(config.mac ?? "") ?? randomMac(),
     ...optional("mtu", config.mtu),
     ...optional("sendRate", config.sendRate),

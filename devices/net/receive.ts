@@ -9,6 +9,7 @@ import type { ActivationContext, Virtqueue } from "../../src/virtio/device.ts";
 import { IovecList } from "../../src/virtio/iovec_list.ts";
 import { ETH_HLEN, virtio_net_hdr_v1, VLAN_TAG_BYTES } from "./abi.ts";
 import { MAX_FRAME_BYTES, type NetBackend, OFFLOAD_CSUM, PREFIX_BYTES } from "./backend.ts";
+import { RX_BYTES, RX_DROPPED, RX_PACKETS } from "./counts.ts";
 import { isTagged } from "./filter.ts";
 import { acceptForReceiving, isSegmented, setBuffers } from "./header.ts";
 import type { RateLimit } from "./rate.ts";
@@ -214,10 +215,12 @@ export class ReceiveQueue implements Watcher {
       this.#settings.longestFrame = MAX_FRAME_BYTES;
     }
     if (isCut || !this.#wants(prefix, length)) {
-      this.#settings.receiveDrops++; // the buffers stay in the reserve: the driver has not seen them
+      this.#settings.count(RX_DROPPED, 1); // the buffers stay in the reserve: the driver has not seen them
       return;
     }
     this.#limit?.spend(length - HEADER_BYTES);
+    this.#settings.count(RX_PACKETS, 1);
+    this.#settings.count(RX_BYTES, length - HEADER_BYTES);
     let count = 0;
     let room = 0;
     while (room < length) room += this.#sizes[count++] as number;

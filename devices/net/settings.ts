@@ -1,4 +1,5 @@
 /** What driver and host have agreed on for now: written by `device.ts` and `control.ts`, read for every packet. */
+import { NET_COUNTERS } from "./counts.ts";
 import { ReceiveFilter } from "./filter.ts";
 
 export class NetSettings {
@@ -15,7 +16,10 @@ export class NetSettings {
   /** Whether packets move at all. */
   linkUp = true;
   readonly filter: ReceiveFilter = new ReceiveFilter();
-  /** Packets lost since the device was made, by direction: bad headers, no room, not wanted, link down. */
-  sendDrops = 0;
-  receiveDrops = 0;
+  /** Since the device was made (`counts.ts`). Dropped: bad headers, no room, not wanted, link down. */
+  readonly counts: Float64Array = new Float64Array(NET_COUNTERS.length);
+
+  count(index: number, amount: number): void {
+    this.counts[index] = (this.counts[index] as number) + amount;
+  }
 }

@@ -8,6 +8,7 @@ import type { ActivationContext, Virtqueue } from "../../src/virtio/device.ts";
 import { IovecList } from "../../src/virtio/iovec_list.ts";
 import { virtio_net_hdr_v1 } from "./abi.ts";
 import type { NetBackend } from "./backend.ts";
+import { TX_BYTES, TX_DROPPED, TX_PACKETS } from "./counts.ts";
 import { acceptForSending } from "./header.ts";
 import type { RateLimit } from "./rate.ts";
 import { MAX_SEGMENTS } from "./receive.ts";
@@ -115,13 +116,15 @@ export class TransmitQueue implements Watcher {
         }
       }
     }
-    this.#settings.sendDrops++;
+    this.#settings.count(TX_DROPPED, 1);
     queue.complete(chain);
     return 0; // a dropped packet costs nobody's bandwidth
   }
 
   #finish(queue: Virtqueue, chain: DescriptorChain, length: number): number {
     this.#limit?.spend(length);
+    this.#settings.count(TX_PACKETS, 1);
+    this.#settings.count(TX_BYTES, length);
     queue.complete(chain);
     return length;
   }

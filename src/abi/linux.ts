@@ -7,6 +7,8 @@ import { array, i32, packedStruct, type Struct, struct, u16, u32, u64, u8 } from
 interface ArchConstants {
   /** arch/<arch>/include/uapi/asm/fcntl.h */
   readonly O_DIRECT: number;
+  /** With O_DIRECTORY in it, whose value differs. */
+  readonly O_TMPFILE: number;
   /** `struct epoll_event` is packed on x86-64 only (EPOLL_PACKED, include/uapi/linux/eventpoll.h). */
   readonly epoll_event: Struct<"events" | "data">;
 }
@@ -15,19 +17,23 @@ const EPOLL_EVENT_FIELDS = { events: u32, data: u64 } as const;
 const PER_ARCH: Readonly<Record<typeof Deno.build.arch, ArchConstants>> = {
   x86_64: {
     O_DIRECT: 0o40000,
+    O_TMPFILE: 0o20200000,
     epoll_event: packedStruct("struct epoll_event", EPOLL_EVENT_FIELDS),
   },
   aarch64: {
     O_DIRECT: 0o200000,
+    O_TMPFILE: 0o20040000,
     epoll_event: struct("struct epoll_event", EPOLL_EVENT_FIELDS),
   },
 };
-export const { O_DIRECT, epoll_event } = PER_ARCH[Deno.build.arch];
+export const { O_DIRECT, O_TMPFILE, epoll_event } = PER_ARCH[Deno.build.arch];
 
 // fcntl.h
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_RDWR = 2;
+export const O_CREAT = 0o100;
+export const O_EXCL = 0o200;
 export const O_CLOEXEC = 0o2000000;
 export const F_DUPFD_CLOEXEC = 1030;
 export const O_NONBLOCK = 0o4000;
@@ -45,6 +51,18 @@ export const MAP_NORESERVE = 0x4000;
 export const MAP_POPULATE = 0x8000;
 export const MADV_HUGEPAGE = 14;
 export const MADV_DONTNEED = 4;
+
+// sys/inotify.h
+export const IN_MODIFY = 0x2;
+export const IN_ATTRIB = 0x4;
+export const IN_CLOSE_WRITE = 0x8;
+export const IN_MOVED_FROM = 0x40;
+export const IN_MOVED_TO = 0x80;
+export const IN_CREATE = 0x100;
+export const IN_DELETE = 0x200;
+export const IN_DELETE_SELF = 0x400;
+export const IN_MOVE_SELF = 0x800;
+export const IN_Q_OVERFLOW = 0x4000;
 
 // sys/eventfd.h
 export const EFD_CLOEXEC = 0o2000000;

@@ -77,6 +77,7 @@ export async function readRootRecipe(): Promise<RootRecipe> {
       "agent/files.h",
       "agent/frames.h",
       "agent/ports.h",
+      "agent/watch.h",
     ),
   ]);
   const texts = [init, agent].flatMap((sources) => Object.values(sources));

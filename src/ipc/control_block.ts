@@ -3,6 +3,7 @@
  * pages. Each word's owner is said where it is defined; all are accessed by Atomics only.
  */
 import { BYTE_RING_WORDS, ByteRing } from "./byte_ring.ts";
+import { COUNTER_WORDS, DeviceCounters } from "./device_counters.ts";
 import { MIRROR_WORDS, RegisterMirror } from "./register_mirror.ts";
 
 // Words of the whole machine.
@@ -44,7 +45,7 @@ export const IO_LINKS = 4;
 export const VCPU_REQUEST = 0;
 /** Mailbox (mailbox.ts, which says who owns it when): state, then window, offset, access, value. */
 export const VCPU_MAILBOX = 1;
-/** Exits to this process, by kind; written by the vCPU thread only. */
+/** Exits to this process, by kind, modulo 2**32; written by the vCPU thread only, at each exit. */
 export const VCPU_EXITS_MMIO = 8;
 export const VCPU_EXITS_PIO = 9;
 export const VCPU_EXITS_OTHER = 10;
@@ -66,10 +67,13 @@ const SERIAL_WORDS = 32;
 const SERIAL_TX_BYTES = 16384;
 const SERIAL_RX_BYTES = 1024;
 
+/** Of one virtio device. */
+const DEVICE_WORDS = 1 + MIRROR_WORDS + COUNTER_WORDS;
+
 /** How many of what; plain data, so every thread computes the same layout. */
 export interface ControlBlockShape {
   readonly vcpus: number;
-  /** virtio devices, each with one interrupt status word and a register mirror. */
+  /** virtio devices, each with one interrupt status word, a register mirror and its counts. */
   readonly devices: number;
 }
 
@@ -120,10 +124,17 @@ export class ControlBlock {
     return new RegisterMirror(this.words, first + index * MIRROR_WORDS);
   }
 
+  /** What virtio device `index` has counted: written by the I/O thread only. */
+  counters(index: number): DeviceCounters {
+    const { vcpus, devices } = this.#shape;
+    const first = MACHINE_WORDS + vcpus * VCPU_WORDS + devices * (1 + MIRROR_WORDS);
+    return new DeviceCounters(this.words, first + index * COUNTER_WORDS);
+  }
+
   /** Index of the first of the serial port's words. */
   get serial(): number {
     const { vcpus, devices } = this.#shape;
-    return MACHINE_WORDS + vcpus * VCPU_WORDS + devices * (1 + MIRROR_WORDS);
+    return MACHINE_WORDS + vcpus * VCPU_WORDS + devices * DEVICE_WORDS;
   }
 
   get stopping(): boolean {
@@ -132,6 +143,6 @@ export class ControlBlock {
 }
 
 function wordCount(shape: ControlBlockShape): number {
-  return MACHINE_WORDS + shape.vcpus * VCPU_WORDS + shape.devices * (1 + MIRROR_WORDS) +
+  return MACHINE_WORDS + shape.vcpus * VCPU_WORDS + shape.devices * DEVICE_WORDS +
     SERIAL_WORDS + 2 * BYTE_RING_WORDS;
 }

@@ -197,7 +197,7 @@ function checkClaims(claims: readonly Claim[], report: Report): void {
           ? `Cannot attach ${claim.description} twice` +
             (claim.field === undefined ? ": two writers would destroy it" : "")
           : `Cannot attach both ${other.description} and ${claim.description}: they are the same file`,
-        hint: claim.hint ?? "attach it once, or every time with ,ro",
+        hint: claim.hint ?? "attach it once, or every time with ,ro or ,overlay",
       });
     }
     seen.set(claim.resource, claim);

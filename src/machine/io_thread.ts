@@ -155,6 +155,7 @@ export class IoThread implements MailboxHandler {
       ownerSocket: this.#init.ownerSocket,
       channel: (config) => this.#watched(this.#channels.open(config, backendFailed)),
       backendFailed,
+      counters: this.#block.counters(index),
     });
     const irqFd = this.#init.irqFds[index] as FdNumber;
     const faults = new FaultReports(

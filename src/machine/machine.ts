@@ -26,6 +26,7 @@ import { KvmSystem } from "../kvm/system.ts";
 import type { KvmVm } from "../kvm/vm.ts";
 import { createEventfd, signalEventfd } from "../sys/eventfd.ts";
 import type { FdNumber, OwnedFd } from "../sys/fd.ts";
+import type { Mapping } from "../sys/mmap.ts";
 import { kickTarget } from "../sys/thread.ts";
 import type { MachineConfig } from "./config.ts";
 import { type MachineExit, type Outcome, outcomeOf } from "./exit.ts";
@@ -37,6 +38,7 @@ import { MachineError, requireVcpus, startFailure, stateError } from "./machine_
 import type { MachineEvents, MachineOptions, MachineStatus } from "./machine_options.ts";
 import { type Placement, placementOf } from "./placement.ts";
 import { type MachinePlan, planMachine } from "./plan.ts";
+import { type MachineMetrics, metricsOf } from "./metrics.ts";
 import { atMost } from "./time_limit.ts";
 import { VcpuGroup } from "./vcpu_group.ts";
 import type { VcpuHandle } from "./vcpu_handle.ts";
@@ -75,6 +77,7 @@ export class Machine implements AsyncDisposable {
   readonly #exited = Promise.withResolvers<MachineExit>();
   #vm: KvmVm | undefined;
   #bootState: BootState | undefined;
+  #ram: Mapping | undefined;
   /** Each worker that has been told what it is has said so, or died. Undefined: none has been told. */
   #settled: Promise<unknown> | undefined;
   #state: MachineStatus = "created";
@@ -160,6 +163,7 @@ export class Machine implements AsyncDisposable {
     requireVcpus(plan.config.vcpus, system.maxVcpus());
     const vm = this.#vm = this.#resources.use(system.createVm());
     const { mapping, layout } = mapRam(plan.ram);
+    this.#ram = mapping;
     this.#resources.defer(() => this.#io.holdsMemory ? mapping.abandon() : mapping.unmap());
     // RAM before the interrupt controllers: the other way round it waits for KVM to be done with them, 4 to 6 ms.
     plugRam(vm, layout);
@@ -326,6 +330,11 @@ export class Machine implements AsyncDisposable {
 
   #askIo(request: number): void {
     if (this.#state !== "stopped") this.#io.ask(request);
+  }
+
+  /** What it has done so far; also when it has ended. */
+  metrics(): MachineMetrics {
+    return metricsOf(this.plan, this.#block, this.#ram, this.#vcpus.exits());
   }
 
   /** How the machine ended; never rejects. */

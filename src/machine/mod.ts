@@ -38,4 +38,6 @@ export type {
   VsockPort,
   VsockSocketType,
 } from "./vsock_host.ts";
+export type { DeviceMetrics, MachineMetrics } from "./metrics.ts";
+export type { ExitCounts } from "./vcpu_group.ts";
 export { MachineError } from "./machine_error.ts";

@@ -89,11 +89,11 @@ export class VcpuGroup {
     await Promise.all(this.#vcpus.map((vcpu) => vcpu.leave()));
   }
 
-  /** Of all vCPUs together; each adds its own when it leaves its run loop. */
+  /** Of all vCPUs together, so far. */
   exits(): ExitCounts {
     const count = (word: number) =>
       this.#vcpus.reduce(
-        (sum, { id }) => sum + Atomics.load(this.#block.words, this.#block.vcpu(id, word)),
+        (sum, { id }) => sum + (Atomics.load(this.#block.words, this.#block.vcpu(id, word)) >>> 0),
         0,
       );
     return {

@@ -88,7 +88,6 @@ export class VcpuLoop {
         this.#serve();
       }
     }
-    this.#publishCounts();
     return this.#exit;
   }
 
@@ -114,24 +113,21 @@ export class VcpuLoop {
     this.#events.unparked();
   }
 
-  #publishCounts(): void {
-    const { words } = this.#block;
-    Atomics.store(words, this.#block.vcpu(this.vcpu.id, VCPU_EXITS_MMIO), this.#mmioExits);
-    Atomics.store(words, this.#block.vcpu(this.vcpu.id, VCPU_EXITS_PIO), this.#pioExits);
-    Atomics.store(words, this.#block.vcpu(this.vcpu.id, VCPU_EXITS_OTHER), this.#otherExits);
+  #count(word: number, count: number): void {
+    Atomics.store(this.#block.words, this.#block.vcpu(this.vcpu.id, word), count | 0);
   }
 
   #serve(): void {
     const page = this.#page;
     switch (page.exitReason) {
       case KVM_EXIT_MMIO:
-        this.#mmioExits++;
+        this.#count(VCPU_EXITS_MMIO, ++this.#mmioExits);
         return this.#serveMmio(page);
       case KVM_EXIT_IO:
-        this.#pioExits++;
+        this.#count(VCPU_EXITS_PIO, ++this.#pioExits);
         return this.#servePio(page);
       default:
-        this.#otherExits++;
+        this.#count(VCPU_EXITS_OTHER, ++this.#otherExits);
         return this.#serveOther(page);
     }
   }

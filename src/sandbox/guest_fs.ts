@@ -1,13 +1,11 @@
 /** Files of the guest, with the names that Deno's own functions have. Each call is a session with the agent. */
-import type { VsockConnection } from "../machine/mod.ts";
 import type { Agent } from "./agent.ts";
-import { AgentError, VmError } from "./errors.ts";
+import { FileRequest, gone } from "./file_request.ts";
 import { GuestReadable } from "./guest_readable.ts";
+import { GuestWatcher } from "./guest_watcher.ts";
 import {
   FRAME,
-  type Frame,
   frame,
-  FrameReader,
   hasNul,
   NO_FOLLOW,
   readStatus,
@@ -28,22 +26,6 @@ const DT_DIR = 4;
 const DT_REG = 8;
 const DT_LNK = 10;
 
-const ERRORS: Readonly<
-  Record<number, { readonly words: string; readonly error: new (message: string) => Error }>
-> = {
-  1: { words: "not permitted", error: Deno.errors.PermissionDenied },
-  2: { words: "no such file or directory", error: Deno.errors.NotFound },
-  13: { words: "permission denied", error: Deno.errors.PermissionDenied },
-  17: { words: "it exists already", error: Deno.errors.AlreadyExists },
-  20: { words: "a part of the path is no directory", error: Deno.errors.NotADirectory },
-  21: { words: "it is a directory", error: Deno.errors.IsADirectory },
-  26: { words: "it is being executed", error: Deno.errors.Busy },
-  28: { words: "no space left", error: Error },
-  30: { words: "its file system is read-only", error: Deno.errors.PermissionDenied },
-  39: { words: "the directory is not empty", error: Error },
-  40: { words: "too many symbolic links", error: Deno.errors.FilesystemLoop },
-};
-
 /** How a file is written. */
 export interface GuestWriteOptions {
   /** Permission bits of the file; of an existing one, too. 0o666 less the umask for a new one when left out. */
@@ -52,6 +34,14 @@ export interface GuestWriteOptions {
   readonly append?: boolean;
   /** Only if there is none yet. */
   readonly createNew?: boolean;
+}
+
+/** How changes are watched. */
+export interface GuestWatchOptions {
+  /** Also what is in the directories below; true when left out. */
+  readonly recursive?: boolean;
+  /** Ends it: the next change rejects with its reason. */
+  readonly signal?: AbortSignal;
 }
 
 /** Rejects with Deno.errors.* as Deno's own functions would, and AgentError. */
@@ -75,7 +65,7 @@ export class GuestFs {
 
   /** A file piece by piece, read as fast as it is taken. The stream fails when the file cannot be read. */
   readStream(path: string): GuestReadable {
-    let request: Request | undefined;
+    let request: FileRequest | undefined;
     return new GuestReadable({
       pull: async (controller) => {
         request ??= await this.#begin(FRAME.read, "read", path);
@@ -168,6 +158,28 @@ export class GuestFs {
   }
 
   /**
+   * Changes to a file, or to what is in a directory; unless `recursive` is false, to all that is below it. The paths begin
+   * with `path`. A directory made while it is watched is watched, too, and what is in it by then counts as just made.
+   *
+   * ```ts
+   * import { Vm } from "@dinovisor/dinovisor";
+   *
+   * await using vm = await Vm.boot();
+   * using changes = vm.fs.watch("/tmp");
+   * await changes.ready;
+   * await vm.fs.writeTextFile("/tmp/new", "");
+   * for await (const { kind, paths } of changes) {
+   *   console.log(kind, paths); // create [ "/tmp/new" ]
+   *   break;
+   * }
+   * ```
+   */
+  watch(path: string, { recursive = true, signal }: GuestWatchOptions = {}): GuestWatcher {
+    const begun = this.#begin(FRAME.watch, "watch", path, { flags: recursive ? RECURSIVE : 0 });
+    return new GuestWatcher(begun, signal);
+  }
+
+  /**
    * Copies a file or a whole directory of the host into the guest, and makes the directories above it. Links are followed.
    */
   async upload(host: string | URL, guest: string): Promise<void> {
@@ -191,78 +203,11 @@ export class GuestFs {
       readonly mode?: number | undefined;
       readonly other?: string;
     } = {},
-  ): Promise<Request> {
+  ): Promise<FileRequest> {
     const paths = other === undefined ? [path] : [path, other];
     if (paths.some(hasNul)) throw new TypeError(`A path has no NUL in it: ${JSON.stringify(path)}`);
-    const request = new Request(await this.#agent.open(), verb, path);
+    const request = new FileRequest(await this.#agent.open(), verb, path);
     await request.send(frame(type, words(flags, mode), texts(...paths)));
     return request;
   }
-}
-
-/** A file request under way. */
-class Request implements AsyncDisposable {
-  readonly #connection: VsockConnection;
-  readonly #writer: WritableStreamDefaultWriter<Uint8Array<ArrayBufferLike>>;
-  readonly #reader: FrameReader;
-  readonly #verb: string;
-  readonly #path: string;
-
-  constructor(connection: VsockConnection, verb: string, path: string) {
-    this.#connection = connection;
-    this.#writer = connection.writable.getWriter();
-    this.#reader = new FrameReader(connection.readable);
-    this.#verb = verb;
-    this.#path = path;
-  }
-
-  async send(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    try {
-      await this.#writer.write(bytes);
-    } catch (cause) {
-      throw gone(this.#verb, this.#path, cause);
-    }
-  }
-
-  /** The next part of the answer; undefined when it is whole. Rejects with what went wrong. */
-  async next(): Promise<Frame | undefined> {
-    let answer: Frame | undefined;
-    try {
-      answer = await this.#reader.next();
-    } catch (cause) {
-      this.close();
-      throw gone(this.#verb, this.#path, cause);
-    }
-    if (answer?.type === FRAME.content || answer?.type === FRAME.entry) return answer;
-    this.close();
-    if (answer?.type === FRAME.done) return undefined;
-    if (answer?.type === FRAME.error) throw fileError(this.#verb, this.#path, word(answer, 0));
-    throw gone(this.#verb, this.#path);
-  }
-
-  async done(): Promise<void> {
-    if (await this.next() !== undefined) throw gone(this.#verb, this.#path);
-  }
-
-  close(): void {
-    this.#connection.close();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    this.close();
-    return Promise.resolve();
-  }
-}
-
-function fileError(verb: string, path: string, errno: number): Error {
-  const known = ERRORS[errno];
-  const message = `Cannot ${verb} "${path}" in the guest: ${known?.words ?? `errno ${errno}`}`;
-  return known === undefined || known.error === Error
-    ? new VmError(message, "GUEST_FILE")
-    : new known.error(message);
-}
-
-function gone(verb: string, path: string, cause?: unknown): AgentError {
-  const message = `Lost the guest's agent while it was to ${verb} "${path}"`;
-  return new AgentError(message, "AGENT_GONE", cause === undefined ? {} : { cause });
 }

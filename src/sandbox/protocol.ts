@@ -41,6 +41,8 @@ export const FRAME = {
   rename: 23,
   /** A TCP port of the guest: after `done` the connection is that program's. */
   dial: 24,
+  /** Answered by `watching` or `error`; `changes` follow until the connection ends. */
+  watch: 25,
   /** Asks the guest's first program to end everything in order. */
   powerOff: 32,
   /** The first one, on the agent's own call: version, and how much input it has room for. */
@@ -63,6 +65,9 @@ export const FRAME = {
   error: 81,
   content: 82,
   entry: 83,
+  watching: 84,
+  /** Of each: a mask and a cookie as inotify(7) has them, and the path. */
+  changes: 85,
 } as const;
 
 /** Where a command could not be started. */

@@ -10,6 +10,12 @@ import { GuestPorts } from "./guest_ports.ts";
 import type { GuestOutput } from "./guest_output.ts";
 import type { GuestProcess } from "./guest_process.ts";
 import { ShellCommand, type ShellRunner, shellScript } from "./shell_command.ts";
+import {
+  metricsStream,
+  type MetricsStreamOptions,
+  type VmMetrics,
+  vmMetrics,
+} from "./vm_metrics.ts";
 import type { VmConsole } from "./vm_console.ts";
 import type { VmOptions } from "./vm_options.ts";
 import { waitFor, type WaitTarget } from "./waiting.ts";
@@ -190,6 +196,19 @@ export class Vm implements AsyncDisposable {
       file: async (path) => void await this.fs.stat(path),
       command: (line) => new ShellCommand({ script: line, throws: false }, this.#shell).code(),
     }, signal);
+  }
+
+  /** What it has done so far; also when it has ended. */
+  metrics(): VmMetrics {
+    return vmMetrics(this.#machine, this.bootMs);
+  }
+
+  /**
+   * Metrics at once, then again and again while they are read, and a last time when the machine has ended. Throws RangeError
+   * for an interval that is not above 0.
+   */
+  metricsStream(options?: MetricsStreamOptions): ReadableStream<VmMetrics> {
+    return metricsStream(() => this.metrics(), this.status, options);
   }
 
   /** Takes the guest's calls to a vsock port of the host (CID 2). Throws MachineError. */

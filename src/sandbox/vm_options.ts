@@ -20,6 +20,8 @@ export interface DiskInit {
   readonly path: string | URL;
   /** The guest may not write. */
   readonly readonly?: boolean;
+  /** The guest may write, and the file stays as it is: what is written is gone with the machine. Machines may share the file. */
+  readonly overlay?: boolean;
   /** What the guest reads as its serial number; ASCII, at most 20 characters. */
   readonly id?: string;
 }
@@ -160,11 +162,12 @@ function devicesOf(options: VmOptions, guest: GuestFiles | undefined): DeviceCon
   }
   return [
     ...(guest === undefined ? [] : [rootDisk(guest)]),
-    ...(options.disks ?? []).map(({ path, readonly = false, id }) => ({
+    ...(options.disks ?? []).map(({ path, readonly = false, overlay, id }) => ({
       kind: "block" as const,
       path: hostPath("disks", path),
       readOnly: readonly,
       direct: false,
+      ...(overlay === undefined ? {} : { overlay }),
       ...(id === undefined ? {} : { id }),
     })),
     ...(net === false ? [] : [netOf(net, ports)]),

@@ -77,7 +77,7 @@ export class DiskFile implements Disposable {
     throw new SysError(
       `lock "${path}"`,
       number,
-      "another machine uses it: give each its own copy, or let all open it with ,ro",
+      "another machine uses it: give each its own copy, or let all open it with ,ro or ,overlay",
     );
   }
 

@@ -72,6 +72,8 @@ const SYMBOLS = {
   fdatasync: { parameters: ["i32"], result: "i32" },
   // int fallocate(int fd, int mode, off_t offset, off_t len);
   fallocate: { parameters: ["i32", "i32", "i64", "i64"], result: "i32" },
+  // int ftruncate(int fd, off_t length);
+  ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   // int fstatfs(int fd, struct statfs *buf);
   fstatfs: { parameters: ["i32", "buffer"], result: "i32" },
   // ssize_t getrandom(void *buf, size_t buflen, unsigned int flags); into guest RAM, so by address
@@ -88,6 +90,8 @@ const SYMBOLS = {
   munmap: { parameters: ["usize", "usize"], result: "i32" },
   // int madvise(void *addr, size_t length, int advice);
   madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
+  // int mincore(void *addr, size_t length, unsigned char *vec);
+  mincore: { parameters: ["usize", "usize", "buffer"], result: "i32" },
   // void *memmem(const void *haystack, size_t haystacklen, const void *needle, size_t needlelen);
   memmem: { parameters: ["buffer", "usize", "buffer", "usize"], result: "usize" },
   // int eventfd(unsigned int initval, int flags);

@@ -15,6 +15,9 @@ import { check, SysError } from "./sys_error.ts";
 
 const MAP_FAILED = 2n ** 64n - 1n;
 const HUGE_PAGE = 2 ** 21;
+const PAGE = 4096;
+/** Looked at in one call. */
+const LOOK_BYTES = 2 ** 28;
 let live = 0;
 
 /** How many mappings of this isolate are open. */
@@ -85,6 +88,18 @@ export class Mapping implements Disposable {
   /** The bytes as an ArrayBuffer; every call makes a new one. */
   buffer(): ArrayBuffer {
     return bytesAt(this.address, this.size);
+  }
+
+  /** Bytes of it that lie in memory now. Looks at each page: 4 GiB take a millisecond. */
+  residentBytes(): number {
+    let pages = 0;
+    for (let at = 0; this.#open && at < this.size; at += LOOK_BYTES) {
+      const length = Math.min(LOOK_BYTES, this.size - at);
+      const vector = new Uint8Array(Math.ceil(length / PAGE));
+      check(libc().mincore(BigInt(this.address + at), BigInt(length), vector), "mincore");
+      for (const page of vector) pages += page & 1;
+    }
+    return pages * PAGE;
   }
 
   unmap(): void {

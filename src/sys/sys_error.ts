@@ -42,6 +42,7 @@ export const ENOENT = 2;
 export const EINTR = 4;
 export const EIO = 5;
 export const EBADF = 9;
+export const EISDIR = 21;
 export const EINVAL = 22;
 /** A descriptor of an interface that was deleted (tun.c). */
 export const EBADFD = 77;

@@ -55,5 +55,7 @@ export interface DeviceKind<C extends { readonly kind: string }> {
   parse(flag: string): C;
   /** Reports everything that would keep `config` from working. Opens nothing for writing, changes nothing. */
   check(config: C, report: (problem: Problem) => void): void;
+  /** What its devices count (`Counters`), at most 8; nothing when left out. */
+  readonly counters?: readonly string[];
   claims(config: C): readonly Claim[];
 }

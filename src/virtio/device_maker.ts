@@ -4,6 +4,7 @@
  */
 import type { EventLoop } from "../loop/event_loop.ts";
 import type { ByteChannel } from "./byte_channel.ts";
+import type { Counters } from "./counters.ts";
 import type { VirtioDevice } from "./device.ts";
 import type { ChannelConfig } from "./device_kind.ts";
 
@@ -17,6 +18,8 @@ export interface HostResources {
    * sees of it is the device's affair. Sentence case, no full stop.
    */
   backendFailed(message: string): void;
+  /** Where this device tells what it counts. */
+  readonly counters: Counters;
   /** Where the machine's owner, in this process, meets the guest's sockets. */
   readonly ownerSocket?: OwnerSocket;
 }

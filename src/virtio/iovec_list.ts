@@ -60,6 +60,18 @@ export class IovecList {
     this.#put(this.#count++, address, length);
   }
 
+  /** Appends the first `bytes` bytes of `other`, which has that many. */
+  addFirst(other: IovecList, bytes: number): void {
+    if (bytes > other.#bytes) {
+      throw new InvariantError(`Cannot take ${bytes} of ${other.#bytes} bytes`);
+    }
+    for (let i = 0; bytes > 0; i++) {
+      const part = Math.min(bytes, other.#length(i));
+      this.add(other.#address(i), part);
+      bytes -= part;
+    }
+  }
+
   /** Drops the first `bytes` bytes: what a short read or write has already moved. */
   advance(bytes: number): void {
     if (bytes > this.#bytes) {

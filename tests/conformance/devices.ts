@@ -36,6 +36,7 @@ import {
   echoOf,
 } from "../support/echo_device.ts";
 import { FakeDisk } from "../support/fake_disk.ts";
+import { fakeOverlay } from "../support/fake_overlay.ts";
 import { FakeNetwork } from "../support/fake_network.ts";
 import { frameOf, GUEST_MAC, netHeader } from "../support/packets.ts";
 import { FakeEntropy } from "../support/fake_entropy.ts";
@@ -92,6 +93,18 @@ export const DEVICES: readonly DeviceRow[] = [
     knownFeatures: VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_RO | VIRTIO_BLK_F_BLK_SIZE |
       VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_CONFIG_WCE |
       VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES | VIRTIO_BLK_F_MQ,
+    configBytes: 60,
+    writableConfig: [WRITEBACK],
+    changesConfig: false,
+    answers: true,
+    holdsMany: true,
+  },
+  {
+    name: "block with an overlay",
+    make: (ram) => overlaySpecimen(ram),
+    knownFeatures: VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_RO | VIRTIO_BLK_F_BLK_SIZE |
+      VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_CONFIG_WCE |
+      VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES,
     configBytes: 60,
     writableConfig: [WRITEBACK],
     changesConfig: false,
@@ -259,6 +272,39 @@ function blockSpecimen(ram: GuestRam, queues = 1): Specimen {
       disk.maxTransfer = (value & 0x100) === 0 ? Infinity : 512 * (1 + (value >>> 12) % 4);
       if (value % 3 === 0 && disk.inFlight > 0) disk.releaseLast();
       else disk.release(1 + value % 5);
+    },
+  };
+}
+
+function overlaySpecimen(ram: GuestRam): Specimen {
+  const { overlay, base, scratch } = fakeOverlay(ram);
+  const both = [base, scratch];
+  return {
+    device: new BlockDevice(overlay, "conformance"),
+    queue: 0,
+    request: (seed) =>
+      blockReadRequest(seed % base.sectors, sectorsOf(base, seed % base.sectors, 1)),
+    stall: () => {
+      for (const disk of both) disk.holding = true;
+    },
+    release: () => {
+      for (const disk of both) {
+        disk.holding = false;
+        disk.failing = "";
+        disk.maxTransfer = Infinity;
+      }
+      while (both.some((disk) => disk.inFlight > 0)) both.forEach((disk) => disk.release());
+    },
+    changeConfig: () => {},
+    meddle: (value) => {
+      for (const disk of both) {
+        disk.holding = value % 4 < 2;
+        disk.failing = ["", "", "read", "write", "flush", "discard"][(value >>> 4) % 6] ?? "";
+        disk.maxTransfer = (value & 0x100) === 0 ? Infinity : 512 * (1 + (value >>> 12) % 4);
+        if (value % 3 === 0 && disk.inFlight > 0) disk.releaseLast();
+        else disk.release(1 + value % 5);
+        value >>>= 1;
+      }
     },
   };
 }

@@ -10,6 +10,7 @@ import {
   VIRTIO_BLK_T_FLUSH as FLUSH,
   VIRTIO_BLK_T_WRITE_ZEROES as WRITE_ZEROES,
 } from "../../devices/block/abi.ts";
+import { BLOCK_COUNTERS } from "../../devices/block/counts.ts";
 import { assert, assertEquals, fail } from "../../src/std/assert.ts";
 import { Random } from "../fuzz/random.ts";
 import {
@@ -309,4 +310,26 @@ Deno.test("block over mmio, a disk that fails: each request comes back once, in 
   }
   // The storm is one: all of it has happened, many times.
   assert(completed > 1000 && resets > 40 && failed > 100, `${completed} ${resets} ${failed}`);
+});
+
+block("what was done is counted, and what was refused", (stand) => {
+  const counts = () => Object.fromEntries(BLOCK_COUNTERS.map((name, i) => [name, stand.counts[i]]));
+  stand.disk.maxTransfer = 512; // counted once, however many calls a request takes
+  stand.call(blockRead(1, 2048));
+  stand.call(blockWrite(1, DATA));
+  stand.disk.maxTransfer = Infinity;
+  stand.call(blockWrite(2, DATA.subarray(0, 512)));
+  stand.call(blockCommand(FLUSH));
+  stand.call(blockCommand(DISCARD, blockRange(1, 1)));
+  stand.call(blockRead(1000, 512)); // off the disk: the driver's mistake
+  stand.disk.failing = "read";
+  stand.call(blockRead(1, 512));
+  assertEquals(counts(), {
+    readBytes: 2048,
+    writeBytes: 2560,
+    reads: 1,
+    writes: 2,
+    flushes: 1,
+    failures: 1,
+  });
 });

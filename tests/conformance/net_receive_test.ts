@@ -8,6 +8,7 @@ import {
   VIRTIO_NET_F_GUEST_USO6,
   VIRTIO_NET_F_MRG_RXBUF,
 } from "../../devices/net/abi.ts";
+import { NET_COUNTERS } from "../../devices/net/counts.ts";
 import { assert, assertEquals } from "../../src/std/assert.ts";
 import { concat, littleEndian } from "../support/guest_ram.ts";
 import { MMIO } from "../support/mmio_driver.ts";
@@ -315,3 +316,23 @@ netTest(
   },
   { without: VIRTIO_NET_F_MRG_RXBUF },
 );
+
+netTest("counts", "frames are counted both ways, and those that are dropped", (stand) => {
+  stand.offer(sizes(60, 1536));
+  stand.network.arrive(packetOf(1514));
+  stand.network.arrive(packetOf(60));
+  stand.received();
+  stand.send(concat(netHeader({}), frameOf(100)));
+  stand.device.setLink(false);
+  stand.send(concat(netHeader({}), frameOf(100)));
+  stand.network.arrive(packetOf(60));
+  assertEquals(Object.fromEntries(NET_COUNTERS.map((name, i) => [name, stand.counts[i]])), {
+    rxBytes: 1574,
+    txBytes: 100,
+    rxPackets: 2,
+    txPackets: 1,
+    rxDropped: 1,
+    txDropped: 1,
+  });
+  stand.device.setLink(true);
+});

@@ -130,6 +130,14 @@ uint8_t test_blk_write(void) {
   }
   if (status != 0) return status;
   print("written\n");
+  if (cmdline_flag("sum")) {
+    struct transfer all = transfer_of(VIRTIO_BLK_T_IN);
+    all.bytes = disk.capacity * SECTOR;
+    all.consume = add_to_sum;
+    status = run_transfer(&all);
+    if (status != 0) return status;
+    block_sum_print(&sum, all.bytes);
+  }
   while (cmdline_flag("hang")) cpu_relax();
   return 0;
 }

@@ -3,7 +3,7 @@ import type { BlockBackend } from "../../devices/block/backend.ts";
 import { openFileBackend } from "../../devices/block/file_backend.ts";
 import { SyncBackend } from "../../devices/block/sync_backend.ts";
 import { UringBackend } from "../../devices/block/uring_backend.ts";
-import { O_DIRECT } from "../../src/abi/linux.ts";
+import { O_DIRECT, O_RDONLY } from "../../src/abi/linux.ts";
 import { EpollLoop } from "../../src/loop/epoll_loop.ts";
 import type { EventLoop } from "../../src/loop/event_loop.ts";
 import {
@@ -19,6 +19,8 @@ import { DiskDirectory } from "../support/disk_image.ts";
 import { dirtyPages, dirtyPagesRefusal } from "../support/host_state.ts";
 
 const DISK_BYTES = 2 ** 20;
+/** fcntl.h: of the flags, how a file is open. */
+const O_ACCMODE = 3;
 const ENGINES = ["io_uring", "sync"] as const;
 
 const refusal = dirtyPagesRefusal();
@@ -72,6 +74,41 @@ for (const direct of [true, false]) {
     const backend = openFileBackend({ path, readOnly: false, direct }, loop);
     assertEquals((openFlags(path) & O_DIRECT) !== 0, direct);
     backend.close();
+  });
+}
+
+Deno.test("a disk with an overlay is open for reading only, and the overlay has no name", () => {
+  using directory = new DiskDirectory();
+  using scratch = new DiskDirectory();
+  const path = directory.empty("disk.img", DISK_BYTES);
+  const before = Deno.env.get("TMPDIR");
+  Deno.env.set("TMPDIR", scratch.path);
+  try {
+    using loop = new EpollLoop();
+    const options = { path, readOnly: false, direct: true, overlay: true };
+    const backend = openFileBackend(options, loop);
+    assertEquals(backend.readOnly, false);
+    assertEquals(openFlags(path) & O_ACCMODE, O_RDONLY);
+    assertEquals([...Deno.readDirSync(scratch.path)], []);
+    assertEquals(writePage(backend, loop, true), 4096);
+    const overlays = openFiles().filter((file) => file.startsWith(scratch.path));
+    assertEquals(overlays.length, 1, overlays.join());
+    backend.close();
+    assertEquals(openFiles().filter((file) => file.startsWith(scratch.path)), []);
+    assertEquals(Deno.readFileSync(path), new Uint8Array(DISK_BYTES));
+  } finally {
+    if (before === undefined) Deno.env.delete("TMPDIR");
+    else Deno.env.set("TMPDIR", before);
+  }
+});
+
+function openFiles(): string[] {
+  return [...Deno.readDirSync("/proc/self/fd")].flatMap(({ name }) => {
+    try {
+      return [Deno.readLinkSync(`/proc/self/fd/${name}`)];
+    } catch {
+      return []; // the descriptor the listing itself was read through
+    }
   });
 }
 

@@ -6,12 +6,12 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 
 linuxTest("each example in the documentation runs", async () => {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["test", "-A", "--doc", "src/mod.ts", "src/sandbox/vm.ts"],
+    args: ["test", "-A", "--doc", "src/mod.ts", "src/sandbox/vm.ts", "src/sandbox/guest_fs.ts"],
     cwd: ROOT,
     stdin: "null",
     env: { NO_COLOR: "1" },
   }).output();
   const text = new TextDecoder().decode(stdout);
   assertEquals(code, 0, text + new TextDecoder().decode(stderr));
-  assert(/^ok \| 3 passed/m.test(text), text);
+  assert(/^ok \| 4 passed/m.test(text), text);
 });

@@ -55,6 +55,10 @@ linuxTest("commands: what they print, how they end, where and as whom they run",
     (await vm.output("sh", ["-c", 'echo $#; echo "$1" | wc -c', "sh", "y".repeat(60_000)])).text,
     "1\n60001\n",
   );
+  const { block, memory, exits, bootMs } = vm.metrics();
+  const reading = block["block0"]?.readBytes ?? 0;
+  assert(reading > 64 * KIB && memory.resident > 2 ** 20 && (exits["mmio"] ?? 0) > 0);
+  assertEquals([bootMs, memory.total], [vm.bootMs, 2 ** 27]);
   const words = ["a'b", "$HOME", "*", "x y"];
   assertEquals(await vm.sh`for i in ${words}; do echo "$i"; done`.lines(), words);
   assertEquals(await vm.sh`exit 9`.code(), 9);
@@ -139,7 +143,24 @@ linuxTest("files are written, read, listed, looked at, renamed and removed", asy
     names.push(isDirectory ? `${name}/` : name);
   }
   assertEquals(names.sort(), ["b/", "data", "it's odd", "link"]);
+  using watcher = fs.watch("/tmp/a");
+  await watcher.ready;
   await fs.rename("/tmp/a/data", "/tmp/a/b/moved");
+  await vm.sh`mkdir /tmp/a/c && echo x > /tmp/a/c/f && rm -r /tmp/a/c`;
+  const changes: string[] = [];
+  for await (const { kind, paths } of watcher) {
+    changes.push(`${kind} ${paths.join(" ")}`);
+    if (changes.at(-1) === "remove /tmp/a/c") break;
+  }
+  assertEquals(changes.slice(0, 4), [
+    "remove /tmp/a/data",
+    "rename /tmp/a/b/moved",
+    "rename /tmp/a/data /tmp/a/b/moved",
+    "create /tmp/a/c",
+  ]);
+  for (const change of ["create /tmp/a/c/f", "remove /tmp/a/c/f"]) {
+    assert(changes.includes(change), changes.join());
+  }
   await vm.sh`cd /tmp/a/b && mkdir many && for i in $(seq 300); do echo > many/$i; done`;
   const { NotFound, AlreadyExists, NotADirectory, IsADirectory, PermissionDenied } = Deno.errors;
   await assertRejects(() => fs.readFile("/tmp/a/data"), NotFound, 'Cannot read "/tmp/a/data"');

@@ -37,6 +37,8 @@ export class BlockStand {
   readonly faults: Error[] = [];
   /** What the device said of its disk: operation and errno. */
   readonly failures: string[] = [];
+  /** What it has counted, as last published. */
+  counts: readonly number[] = [];
   readonly disk: FakeDisk;
   readonly driver: MockDriver;
 
@@ -47,6 +49,7 @@ export class BlockStand {
       setup.id ?? "serial",
       setup.queues,
       (operation, errno) => this.failures.push(`${operation} ${errno}`),
+      { publish: (counts) => this.counts = [...counts] },
     );
     this.driver = new MockDriver(kind.attach(device, this), this.ram, this.loop);
     this.bringUp({ features: this.driver.offered() & ~(setup.without ?? 0n) });

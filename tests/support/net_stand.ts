@@ -21,6 +21,8 @@ export class NetStand {
   readonly loop = new ManualLoop();
   readonly line = new InterruptSink();
   readonly faults: Error[] = [];
+  /** What it has counted, as last published. */
+  counts: readonly number[] = [];
   readonly network: FakeNetwork;
   readonly device: NetDevice;
   readonly driver: MockDriver;
@@ -30,7 +32,11 @@ export class NetStand {
 
   constructor(kind: TransportKind, setup: NetStandSetup = {}) {
     this.network = new FakeNetwork(this.ram, setup);
-    this.device = new NetDevice(this.network, { mac: GUEST_MAC, ...setup });
+    this.device = new NetDevice(this.network, {
+      mac: GUEST_MAC,
+      counters: { publish: (counts) => this.counts = [...counts] },
+      ...setup,
+    });
     this.driver = new MockDriver(kind.attach(this.device, this), this.ram, this.loop);
     this.#without = setup.without ?? 0n;
     this.bringUp();

@@ -54,10 +54,11 @@ const READ: readonly (readonly [words: readonly string[], settings: Partial<RunS
   [["-c", "4"], { vcpus: 4 }],
   [["-c2"], { vcpus: 2 }],
   [["--cpus=3"], { vcpus: 3 }],
-  [["--disk", "a,ro,id=x", "--disk=b,direct,queues=4"], {
+  [["--disk", "a,ro,id=x", "--disk=b,direct,queues=4", "--disk=c,overlay"], {
     disks: [
       { kind: "block", path: "a", readOnly: true, direct: false, id: "x" },
       { kind: "block", path: "b", readOnly: false, direct: true, queues: 4 },
+      { kind: "block", path: "c", readOnly: false, direct: false, overlay: true },
     ],
   }],
   [["--net", "none", "--net", "none"], {}],
@@ -226,11 +227,11 @@ const ERRORS: readonly (readonly [words: readonly string[], text: string])[] = [
   ],
   [
     ["--disk", "a,rw"],
-    'error: cannot read disk "a,rw": "rw" is not one of ro, direct, id=ID, queues=N [DISK_INVALID]\nhint: a comma cannot be part of the path: rename the file, or use a link',
+    'error: cannot read disk "a,rw": "rw" is not one of ro, direct, overlay, id=ID, queues=N [DISK_INVALID]\nhint: a comma cannot be part of the path: rename the file, or use a link',
   ],
   [
     ["--disk", "a,queues=two"],
-    'error: cannot read disk "a,queues=two": "queues=two" is not one of ro, direct, id=ID, queues=N [DISK_INVALID]\nhint: a comma cannot be part of the path: rename the file, or use a link',
+    'error: cannot read disk "a,queues=two": "queues=two" is not one of ro, direct, overlay, id=ID, queues=N [DISK_INVALID]\nhint: a comma cannot be part of the path: rename the file, or use a link',
   ],
   [
     ["--disk", ",ro"],

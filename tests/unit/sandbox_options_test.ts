@@ -32,7 +32,7 @@ Deno.test("a kernel of one's own gets nothing unasked but the vsock device", () 
     cmdline: ["a", "b=c"],
     memory: "1GiB",
     cpus: 2,
-    disks: [{ path: "/d", readonly: true, id: "x" }],
+    disks: [{ path: "/d", readonly: true, id: "x" }, { path: "/o", overlay: true }],
     net: { mode: "user", mac: "02:00:00:00:00:01" },
     ports: { 8080: 80 },
     vsock: { cid: 5, path: "/v" },
@@ -45,6 +45,7 @@ Deno.test("a kernel of one's own gets nothing unasked but the vsock device", () 
     console: { mode: "auto" },
     devices: [
       { kind: "block", path: "/d", readOnly: true, direct: false, id: "x" },
+      { kind: "block", path: "/o", readOnly: false, direct: false, overlay: true },
       {
         kind: "net",
         backend: { type: "user", forwards: [{ hostPort: 8080, guestPort: 80 }] },

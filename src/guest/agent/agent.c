@@ -11,6 +11,7 @@
 #include "command.h"
 #include "files.h"
 #include "ports.h"
+#include "watch.h"
 
 #define VERSION 1
 #define AGENT_PORT 1024
@@ -74,6 +75,9 @@ static void serve(void)
 		break;
 	case FRAME_RENAME:
 		send_result(other ? call(__NR_rename, (long)path, (long)other, 0, 0, 0) : -EINVAL);
+		break;
+	case FRAME_WATCH:
+		watch(path, flags);
 		break;
 	default:
 		send_result(-EINVAL);

@@ -3,8 +3,11 @@
 
 #define WRITE_APPEND 1        /* flags of FRAME_WRITE */
 #define WRITE_NEW 2
-#define WITH_PARENTS 1        /* of FRAME_MKDIR: all that is missing; of FRAME_REMOVE: all that is inside */
+#define WITH_PARENTS 1        /* of FRAME_MKDIR: all that is missing; of FRAME_REMOVE, FRAME_WATCH: all that is inside */
 #define NO_FOLLOW 1           /* of FRAME_STAT */
+
+#define DT_UNKNOWN 0          /* dirent.h */
+#define DT_DIR 4
 
 static void read_whole(const char *path)
 {

@@ -27,6 +27,7 @@ enum from_host {
 	FRAME_REMOVE = 22,
 	FRAME_RENAME = 23,
 	FRAME_DIAL = 24,
+	FRAME_WATCH = 25,
 	FRAME_POWER_OFF = 32,
 };
 
@@ -42,6 +43,8 @@ enum to_host {
 	FRAME_ERROR = 81,
 	FRAME_CONTENT = 82,
 	FRAME_ENTRY = 83,
+	FRAME_WATCHING = 84,
+	FRAME_CHANGES = 85,
 };
 
 #define MAX_PATH 4096
@@ -52,11 +55,13 @@ enum to_host {
 #define EINTR 4
 #define E2BIG 7
 #define EAGAIN 11
+#define ENOMEM 12
 #define EACCES 13
 #define EEXIST 17
 #define ENOTDIR 20
 #define EISDIR 21
 #define EINVAL 22
+#define ENOSPC 28
 #define ENAMETOOLONG 36
 
 typedef unsigned int u32;

@@ -1,0 +1,58 @@
+/** What a machine counts, while it runs and when it has ended: as much as the guest has done. */
+import { Machine } from "../../src/machine/machine.ts";
+import type { MachineMetrics } from "../../src/machine/metrics.ts";
+import { assert, assertEquals, assertGreater, assertLessOrEqual } from "../../src/std/assert.ts";
+import { DiskDirectory } from "../support/disk_image.ts";
+import { kvmTest, tinyConfig, until } from "../support/kvm.ts";
+
+const MIB = 2 ** 20;
+
+function disk({ devices }: MachineMetrics): Readonly<Record<string, number>> {
+  return devices.find(({ kind }) => kind === "block")?.counts ?? {};
+}
+
+kvmTest(
+  "disk requests, exits and memory are counted exactly, also while the guest runs",
+  async () => {
+    using directory = new DiskDirectory();
+    const path = directory.random("disk.img", 4 * MIB, 1);
+    await using machine = await Machine.create(
+      await tinyConfig({
+        words: "test=blk-write count=2048 bs=4K qd=8 flush sum hang",
+        devices: [{ kind: "block", path, readOnly: false, direct: false }],
+      }),
+    );
+    const before = machine.metrics();
+    assertEquals(before.exits, { mmio: 0, pio: 0, other: 0 });
+    assertEquals(disk(before), {
+      readBytes: 0,
+      writeBytes: 0,
+      reads: 0,
+      writes: 0,
+      flushes: 0,
+      failures: 0,
+    });
+    machine.start();
+    await until("the guest has read all", () => disk(machine.metrics()).readBytes === 4 * MIB);
+    const now = machine.metrics();
+    assertEquals(disk(now), {
+      readBytes: 4 * MIB,
+      writeBytes: MIB,
+      reads: 1024,
+      writes: 256,
+      flushes: 1,
+      failures: 0,
+    });
+    assertGreater(now.exits.mmio, 0); // the guest is still there: they are not told at its end only
+    assertEquals(now.memory.total, 64 * MIB);
+    assertGreater(now.memory.resident, MIB / 4);
+    assertLessOrEqual(now.memory.resident, 64 * MIB);
+    await machine.stop();
+    const after = machine.metrics();
+    assertEquals(disk(after), disk(now));
+    assertEquals(after.memory.resident, 0);
+    const { exits } = await machine.exited;
+    assertEquals(after.exits, exits);
+    assert(exits.mmio >= now.exits.mmio);
+  },
+);
