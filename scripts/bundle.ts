@@ -13,8 +13,12 @@ export const WORKERS: readonly string[] = [
 ];
 /** `run`, whose start people wait for, comes without what only the others need, and without the sandbox of its commands. */
 const PROGRAMS = ["scripts/bundle/run.ts", "scripts/bundle/command.ts", "scripts/bundle/others.ts"];
-const RUNS = `Deno.args.includes("--") ? "./command.js" : "./run.js"`;
-const MAIN = `await import(Deno.args[0] === "run" ? ${RUNS} : "./others.js");\n`;
+/** A root file system may have a command of its own. */
+const RUNS =
+  `Deno.args.some((word) => /^--(rootfs(=.*)?)?$/s.test(word)) ? "./command.js" : "./run.js"`;
+/** Packages in CommonJS ask for the runtime's modules so; the bundler leaves that as it is. */
+const REQUIRE = `globalThis.require = (name) => process.getBuiltinModule(name);\n`;
+const MAIN = `${REQUIRE}await import(Deno.args[0] === "run" ? ${RUNS} : "./others.js");\n`;
 /** Its files that are no modules are read at run time, by paths relative to a module there: all code is one folder now. */
 const DATA = "src/guest";
 
