@@ -14,6 +14,8 @@ import { layOutHostTree, layOutTree, type OwnFiles, type RootLayout } from "./ro
 import { type KnownSource, knownSource, type RootSource } from "./source.ts";
 
 const KIND = "rootfs.ext4";
+/** Images that stay in the cache: each change of a directory makes another one. */
+const KEPT_IMAGES = 16;
 /** Raise it when the way of building changes and the files do not. */
 const RECIPE_VERSION = "1";
 const PACKAGES = ["e2fsprogs"];
@@ -89,18 +91,17 @@ export async function ensureRoot(
     options.progress.stage("root image", "packing");
     const { signal } = options;
     const file = await makeExt4({ ...layout, bytes }, { scratch: scratch.path, log, signal });
-    return await cache.publish({
-      recipe: key,
-      key,
-      file,
-      facts: { image: JSON.stringify(config) },
-    });
+    const facts = { image: JSON.stringify(config) };
+    const artifact = await cache.publish({ recipe: key, key, file, facts });
+    await cache.trim(KEPT_IMAGES);
+    return artifact;
   };
   const { path, facts, built } = await ensureArtifact({
     cache,
     recipe: key,
     make: (found) => found === undefined ? make() : Promise.resolve(found),
   }, options);
+  if (!built) await cache.touch(key);
   return { path, hasAgent: true, config: JSON.parse(facts["image"] ?? "{}"), built };
 }
 
