@@ -92,7 +92,7 @@ async function withImage(directory: string): Promise<void> {
   const { text, code, stderr } = await own.output();
   assertEquals(
     text,
-    "uid=33(web) gid=34\n/srv/web\nhello world /srv/web more\ncontent\ncontent\n",
+    "uid=33(web) gid=34 groups=34\n/srv/web\nhello world /srv/web more\ncontent\ncontent\n",
   );
   assertEquals(code, 1);
   assertStringIncludes(new TextDecoder().decode(stderr), "/bin/touch");
