@@ -70,7 +70,8 @@ function checkFile(
   info: Deno.FileInfo,
   root: Deno.FileInfo,
 ): void {
-  if (info.dev !== root.dev) {
+  // Of directories only: an overlay's files may say that they are on the file system below.
+  if (info.isDirectory && info.dev !== root.dev) {
     throw new ImageError(
       `Cannot use the directory: another file system is mounted on "${path}"`,
       "ROOTFS_MOUNT",
