@@ -17,8 +17,12 @@ export const WORKERS: readonly string[] = [
  */
 const RUN_PROGRAM = "scripts/bundle/run.ts";
 const OTHER_PROGRAMS = ["scripts/bundle/command.ts", "scripts/bundle/others.ts"];
-const RUNS = `Deno.args.includes("--") ? "./command.js" : "./run.js"`;
-const MAIN = `await import(Deno.args[0] === "run" ? ${RUNS} : "./others.js");\n`;
+/** A root file system may have a command of its own. */
+const RUNS =
+  `Deno.args.some((word) => /^--(rootfs(=.*)?)?$/s.test(word)) ? "./command.js" : "./run.js"`;
+/** Packages in CommonJS ask for the runtime's modules so; the bundler leaves that as it is. */
+const REQUIRE = `globalThis.require = (name) => process.getBuiltinModule(name);\n`;
+const MAIN = `${REQUIRE}await import(Deno.args[0] === "run" ? ${RUNS} : "./others.js");\n`;
 /** Its files that are no modules are read at run time, by paths relative to a module there: all code is one folder now. */
 const DATA = "src/guest";
 /** What `dinovisor test` has users' tests import: the modules themselves, for a bundle has no types. */

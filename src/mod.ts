@@ -13,7 +13,10 @@
  */
 export { Vm, type VmStatus } from "./sandbox/vm.ts";
 export type { GuestCommandOptions } from "./sandbox/command_options.ts";
-export type { DiskInit, NetInit, Ports, Size, VmOptions } from "./sandbox/vm_options.ts";
+export type { DiskInit, NetInit, Ports, VmOptions } from "./sandbox/vm_options.ts";
+export type { RootfsInit } from "./sandbox/rootfs_options.ts";
+export type { Size } from "./sandbox/size.ts";
+export type { ImageConfig } from "./guest/image/config.ts";
 export {
   AgentError,
   BootError,

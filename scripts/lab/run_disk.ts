@@ -94,9 +94,9 @@ async function copyDenoDirectory(to: string): Promise<void> {
   await copyTree(`${info.typescriptCache}/file${ROOT}`, `${to}/gen/file${ROOT}`);
 }
 
-/** Not the lab's own images, nor what builders leave beside their results. */
+/** Not the lab's own images, nor people's roots, nor what builders leave beside their results. */
 function isArtifact(path: string): boolean {
-  return path !== "lab" && !/\.(?:log|lock)$|\.tmp-/.test(path);
+  return path !== "lab" && !/\.(?:log|lock)$|\.tmp-|\/rootfs\.ext4-/.test(path);
 }
 
 async function copyTree(

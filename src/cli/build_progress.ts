@@ -11,6 +11,8 @@ export interface ProgressStyle {
   /** Draw a bar that moves. */
   readonly bar: boolean;
   readonly columns: number;
+  /** What is built; the default guest when left out. */
+  readonly subject?: string;
 }
 
 /** Shows stages and fractions; dispose it before anything else is printed. */
@@ -28,7 +30,7 @@ export class ProgressLine implements BuildProgress, Disposable {
     this.#stage = detail === undefined ? name : `${name}: ${detail}`;
     if (this.#style.silent) return;
     if (this.#style.bar) this.#draw();
-    else writeError(`default guest: ${this.#stage}`);
+    else writeError(`${this.#style.subject ?? "default guest"}: ${this.#stage}`);
   }
 
   fraction(done: number): void {
@@ -38,7 +40,8 @@ export class ProgressLine implements BuildProgress, Disposable {
 
   #draw(): void {
     const seconds = Math.floor((performance.now() - this.#begun) / 1000);
-    showStatus(barLine(this.#stage, this.#done, seconds, this.#style.columns));
+    const { columns, subject } = this.#style;
+    showStatus(barLine(this.#stage, this.#done, seconds, columns, subject));
   }
 
   /** Removes the bar. */
@@ -48,12 +51,18 @@ export class ProgressLine implements BuildProgress, Disposable {
 }
 
 /** `default guest [######------]  42% 1:05 compile`, cut to fit a window. */
-export function barLine(stage: string, done: number, seconds: number, columns: number): string {
+export function barLine(
+  stage: string,
+  done: number,
+  seconds: number,
+  columns: number,
+  subject = "default guest",
+): string {
   const share = Math.min(1, Math.max(0, done));
   const full = Math.round(share * BAR_CELLS);
   const bar = "#".repeat(full) + "-".repeat(BAR_CELLS - full);
   const percent = `${Math.floor(share * 100)}%`.padStart(4);
   const time = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
   // One column stays free, or some terminals wrap.
-  return `default guest [${bar}] ${percent} ${time} ${stage}`.slice(0, columns - 1);
+  return `${subject} [${bar}] ${percent} ${time} ${stage}`.slice(0, columns - 1);
 }

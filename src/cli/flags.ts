@@ -6,6 +6,7 @@ import { blockKind } from "../../devices/block/kind.ts";
 import { netKind } from "../../devices/net/kind.ts";
 import { rngKind } from "../../devices/rng/kind.ts";
 import { vsockKind } from "../../devices/vsock/kind.ts";
+import { ROOTFS_SYNTAX } from "./rootfs.ts";
 
 export type CommandName =
   | "run"
@@ -61,6 +62,8 @@ export const COMMANDS: readonly Command[] = [
       "dinovisor run",
       "dinovisor run -- uname -a",
       "dinovisor run -e LEVEL=9 -w /tmp -- sh -c 'gzip -$LEVEL' < file > file.gz",
+      "dinovisor run --rootfs image.tar           # what docker save wrote: its entrypoint and command",
+      "dinovisor run --rootfs debian/ -- apt --version",
       "dinovisor run -k vmlinux --initrd init.cpio.gz -m 512M -c 2",
       "dinovisor run -k bzImage --disk root.img,ro --cmdline 'root=/dev/vda'",
     ],
@@ -139,6 +142,14 @@ export const FLAGS: readonly Flag[] = [
     fallback: "what each test names",
     help: "ELF vmlinux or bzImage for tests that name none",
     commands: ["test"],
+    offers: "files",
+  },
+  {
+    name: "rootfs",
+    value: ROOTFS_SYNTAX,
+    fallback: "a small one with a shell",
+    help: "root: directory, tar, OCI image or disk image",
+    commands: ["run"],
     offers: "files",
   },
   {

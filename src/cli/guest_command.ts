@@ -2,12 +2,13 @@
  * `dinovisor run -- CMD`: the default guest by the road of the sandbox, and a command that has our streams, our signals
  * and our exit status. Imported when there is a command, since a run without one starts without all this.
  */
+import type { ImageConfig } from "../guest/image/config.ts";
 import type { MachineConfig } from "../machine/config.ts";
 import { EscapeKeys } from "../machine/escape_keys.ts";
 import type { Machine } from "../machine/machine.ts";
 import type { MachineOptions } from "../machine/machine_options.ts";
 import { agentUp, type Started, startMachine } from "../sandbox/boot.ts";
-import { GuestCommands } from "../sandbox/guest_commands.ts";
+import { GuestCommands, imageDefaults } from "../sandbox/guest_commands.ts";
 import { GuestFs } from "../sandbox/guest_fs.ts";
 import type { GuestProcess } from "../sandbox/guest_process.ts";
 import { type ReadEnvironment, readEnvironment } from "./command_environment.ts";
@@ -19,6 +20,8 @@ import type { CommandSettings } from "./run_settings.ts";
 import type { StopRequest } from "./stop_request.ts";
 import { enterRawMode, ESCAPE_HELP, watchWindow, windowSize } from "./terminal.ts";
 
+export { rootedRun } from "./rooted_run.ts";
+
 /** An agent that has gone may be the first sign of a guest that ends: it gets so long for it. */
 const END_MS = 10_000;
 
@@ -26,6 +29,8 @@ const END_MS = 10_000;
 export interface CommandRun {
   /** Of `commandEnvironment`. */
   readonly env: Readonly<Record<string, string>>;
+  /** What a root of the user's says about its commands. */
+  readonly image: ImageConfig | undefined;
   readonly stop: StopRequest;
   /** The guest's console goes to stderr. */
   readonly verbose: boolean;
@@ -92,7 +97,7 @@ async function statusOf(
   const stdin = inputFrom(keys);
   const stdout = outputTo(Deno.stdout, () => stop.request({ kind: "output-closed" }));
   const stderr = outputTo(Deno.stderr, () => {}); // the command hears of it
-  const child = await spawn(started, command, streams, run.env, { stdin, stdout, stderr });
+  const child = await spawn(started, command, streams, run, { stdin, stdout, stderr });
   stop.passNextTo((signal) => child.kill(signal));
   if (streams.tty) {
     watchWindow((columns, rows) => child.resize({ columns, rows }));
@@ -106,7 +111,7 @@ async function spawn(
   { agent }: Started,
   command: CommandSettings,
   { tty, input }: CommandStreams,
-  given: Readonly<Record<string, string>>,
+  { env: given, image }: CommandRun,
   host: Parameters<GuestCommands["spawn"]>[3],
 ): Promise<GuestProcess> {
   if (agent === undefined) throw new Error("The guest was started without an agent");
@@ -115,7 +120,8 @@ async function spawn(
   const terminal = tty ? Deno.env.get("TERM") : undefined;
   const env = { ...(terminal === undefined ? {} : { TERM: terminal }), ...given };
   const door = { agent: () => agent, fs: new GuestFs(agent) };
-  return await new GuestCommands(door, { env: {}, user }).spawn(program, args, {
+  const defaults = { ...imageDefaults(image), ...(user === undefined ? {} : { user }) };
+  return await new GuestCommands(door, defaults).spawn(program, args, {
     env,
     ...(workdir === undefined ? {} : { cwd: workdir }),
     stdin: input ? "inherit" : "null",

@@ -4,8 +4,9 @@ import {
   AGENT_WORD,
   DHCP_WORD,
   type GuestFiles,
-  ROOT_WORDS,
   rootDisk,
+  rootWords,
+  startsAgent,
 } from "../guest/default_guest.ts";
 import type { RunSettings } from "./run_settings.ts";
 
@@ -49,6 +50,7 @@ function consoleOf(
   guest: GuestFiles | undefined,
 ): ConsoleConfigMode {
   if (console.mode !== "auto" || guest === undefined || cmdlineOnly !== undefined) return console;
+  if (kernel !== undefined || !startsAgent(guest)) return console; // who knows where theirs goes
   const isOurs = kernel === undefined && guest.initrd === undefined;
   return { mode: "auto", input: "virtio", ...(isOurs ? { takesTypeAhead: true } : {}) };
 }
@@ -57,7 +59,7 @@ function kernelConfig(settings: RunSettings, guest: GuestFiles | undefined): Ker
   const { cmdline, cmdlineOnly } = settings;
   const initrd = settings.initrd ?? guest?.initrd;
   // The user's words come last: of two `root=` the kernel takes the last one.
-  const words = guest === undefined ? [cmdline] : [...guestWords(settings), cmdline];
+  const words = guest === undefined ? [cmdline] : [...guestWords(settings, guest), cmdline];
   const added = cmdlineOnly === undefined ? words : [];
   const replaced = cmdlineOnly === undefined ? [] : [cmdlineOnly];
   if (settings.command !== undefined) {
@@ -71,10 +73,10 @@ function kernelConfig(settings: RunSettings, guest: GuestFiles | undefined): Ker
   };
 }
 
-function guestWords(settings: RunSettings): string[] {
+function guestWords(settings: RunSettings, guest: GuestFiles): string[] {
   const isServed = settings.nets.some(({ backend }) => backend.type === "user");
   return [
-    settings.verbose ? ROOT_WORDS : `${ROOT_WORDS} ${QUIET}`,
+    settings.verbose ? rootWords(guest) : `${rootWords(guest)} ${QUIET}`,
     ...(isServed ? [DHCP_WORD] : []), // passt answers it; on a tap, who knows
   ];
 }

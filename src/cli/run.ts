@@ -24,11 +24,13 @@ import {
 import { printProblems, ProblemsFound, problemsOf } from "./errors.ts";
 import { machineOutcome, type Outcome, STATUS_ERROR, stopOutcome } from "./exit_status.ts";
 import { type GuestKind, hostGuestChoice } from "../guest/guest_choice.ts";
+import type { ImageConfig } from "../guest/image/config.ts";
 import type * as guestCommand from "./guest_command.ts";
 import { kvmDevice } from "./kvm_device.ts";
 import { machineConfig } from "./machine_config.ts";
 import { writeError, writeResult } from "./output.ts";
 import { parseWords } from "./parse.ts";
+import type { RootfsSettings } from "./rootfs.ts";
 import { reportOf, reportProblems, writeReport } from "./report.ts";
 import { type CommandSettings, readRunSettings, type RunSettings } from "./run_settings.ts";
 import { hostRingZero } from "../guest/ring_zero.ts";
@@ -59,12 +61,14 @@ export async function run(words: readonly string[], loadCommand: CommandLoader):
 
 /** One `dinovisor run`, from its settings to its exit status. */
 class Run {
-  readonly #settings: RunSettings;
+  /** The command in them changes once the image of a root is known. */
+  #settings: RunSettings;
   readonly #loadCommand: CommandLoader;
   readonly #stop = new StopRequest();
   readonly #begun = performance.now();
   /** Of the command. */
   #env: Readonly<Record<string, string>> = {};
+  #image: ImageConfig | undefined;
   /** Of the machine's devices, in the order in which they came. */
   readonly #failures: BackendFailure[] = [];
 
@@ -127,15 +131,39 @@ class Run {
       ...(report === undefined ? [] : reportProblems(report)),
       ...(command === undefined ? [] : await this.#readEnvironment(command)),
     ];
+    const { rootfs } = this.#settings;
+    if (rootfs !== undefined && command !== undefined) {
+      return await this.#rootedConfig(rootfs, command, early);
+    }
     if (kernel !== undefined) return checked(machineConfig(this.#settings), early);
     const { kind } = hostGuestChoice();
     const cached = await cachedGuest(kind);
     if (cached !== undefined) return checked(machineConfig(this.#settings, cached), early);
     // What can be checked without the guest is checked before minutes are spent on building it.
-    const found = checkConfig(machineConfig(this.#settings))
-      .filter((problem) => problem.field !== "--kernel");
-    if (early.length + found.length > 0) throw new ProblemsFound([...early, ...found]);
+    this.#checkWithoutGuest(early);
     return checked(machineConfig(this.#settings, await this.#makeGuest(kind)), []);
+  }
+
+  #checkWithoutGuest(early: readonly Problem[]): void {
+    const found = checkConfig(machineConfig(this.#settings))
+      .filter((problem) => problem.field !== "--kernel" || this.#settings.kernel !== undefined);
+    if (early.length + found.length > 0) throw new ProblemsFound([...early, ...found]);
+  }
+
+  /** The machine with a root of the user's, made first; its image may have a command, or one before the user's. */
+  async #rootedConfig(
+    rootfs: RootfsSettings,
+    command: CommandSettings,
+    early: readonly Problem[],
+  ): Promise<MachineConfig> {
+    this.#checkWithoutGuest(early);
+    const { rootedRun } = await this.#loadCommand();
+    using progress = this.#progress("root");
+    const options = { progress, signal: this.#stop.signal };
+    const rooted = await rootedRun(this.#settings, rootfs, command, options);
+    this.#settings = rooted.settings;
+    this.#image = rooted.image;
+    return checked(machineConfig(rooted.settings, rooted.files), rooted.problems);
   }
 
   async #readEnvironment(command: CommandSettings): Promise<readonly Problem[]> {
@@ -162,14 +190,19 @@ class Run {
 
   async #makeGuest(kind: GuestKind): Promise<GuestFiles> {
     const { quiet, json } = this.#settings;
-    const silent = quiet || json;
-    if (!silent) writeError(`default guest: ${firstRunNotice(kind)}`);
-    using progress = new ProgressLine({
-      silent,
+    if (!quiet && !json) writeError(`default guest: ${firstRunNotice(kind)}`);
+    using progress = this.#progress("default guest");
+    return (await ensuredGuest(kind, { progress, signal: this.#stop.signal })).files;
+  }
+
+  #progress(subject: string): ProgressLine {
+    const { quiet, json } = this.#settings;
+    return new ProgressLine({
+      silent: quiet || json,
       bar: Deno.stderr.isTerminal(),
       columns: windowSize().columns,
+      subject,
     });
-    return (await ensuredGuest(kind, { progress, signal: this.#stop.signal })).files;
   }
 
   async #runMachine(config: MachineConfig): Promise<MachineExit> {
@@ -193,6 +226,7 @@ class Run {
     this.#stop.signal.throwIfAborted();
     return await runGuestCommand(config, command, {
       env: this.#env,
+      image: this.#image,
       stop: this.#stop,
       verbose: this.#settings.verbose,
       connections: this.#connections(() => {}),

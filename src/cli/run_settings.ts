@@ -8,13 +8,14 @@ import type { ConsoleConfigMode, Discovery } from "../machine/config.ts";
 import { FlagError, type Problem } from "../virtio/device_kind.ts";
 import type { ParsedWords } from "./parse.ts";
 import { parseCpus, parseDuration, parseMemory } from "./quantity.ts";
+import { parseRootfs, type RootfsSettings } from "./rootfs.ts";
 
 const DEFAULT_MEMORY_MIB = 128;
 const DISCOVERIES: readonly Discovery[] = ["auto", "fdt", "acpi", "cmdline"];
 
 /** What to run in the guest, and how. */
 export interface CommandSettings {
-  /** Program and arguments. */
+  /** Program and arguments; none: what the image of the root is for. */
   readonly words: readonly string[];
   /** It gets what is typed here even without a terminal of its own. */
   readonly interactive: boolean;
@@ -32,6 +33,8 @@ export interface CommandSettings {
 export interface RunSettings {
   /** Left out: the default guest. */
   readonly kernel?: string;
+  /** Left out: the default guest's. */
+  readonly rootfs?: RootfsSettings;
   readonly initrd?: string;
   readonly cmdline?: string;
   readonly cmdlineOnly?: string;
@@ -66,9 +69,11 @@ export interface ReadSettings {
 export function readRunSettings(words: ParsedWords): ReadSettings {
   const reader = new SettingsReader(words);
   const kernel = reader.text("kernel");
+  const rootfs = reader.read("rootfs", "ROOTFS_INVALID", parseRootfs);
   const command = reader.command(kernel);
   const settings: RunSettings = {
     ...optional("kernel", kernel),
+    ...optional("rootfs", rootfs),
     ...optional("initrd", reader.text("initrd")),
     ...optional("cmdline", reader.text("cmdline")),
     ...optional("cmdlineOnly", reader.text("cmdline-only")),
@@ -130,11 +135,13 @@ class SettingsReader {
     return results;
   }
 
-  /** The words after `--`, which only the default guest understands so far. */
+  /** The words after `--`, which a guest with our agent understands. A root may have a command of its own. */
   command(kernel: string | undefined): CommandSettings | undefined {
-    const words = this.#words.rest;
-    if (words === undefined) return this.#complainOfLonelyFlags();
-    if (words.length === 0) {
+    const { rest } = this.#words;
+    const words = rest ?? [];
+    const hasRoot = this.has("rootfs");
+    if (rest === undefined && !hasRoot) return this.#complainOfLonelyFlags();
+    if (rest?.length === 0) {
       this.#complain(
         "--",
         "CMD_MISSING",
@@ -152,7 +159,7 @@ class SettingsReader {
       ...optional("workdir", this.read("workdir", "WORKDIR_INVALID", parseWorkdir)),
       ...optional("user", this.read("user", "USER_INVALID", parseUser)),
     };
-    if (kernel === undefined) return settings;
+    if (kernel === undefined || hasRoot) return settings;
     this.#complain(
       "--",
       "CMD_NEEDS_DEFAULT_GUEST",

@@ -154,6 +154,34 @@ export class ArtifactCache {
     }
   }
 
+  /** Notes that the artifact of a recipe is used: `trim` leaves what was used last. */
+  async touch(recipe: string): Promise<void> {
+    const now = new Date();
+    try {
+      await Deno.utime(this.#stampPath(recipe), now, now);
+    } catch {
+      // It is gone, or somebody else's: no reason not to use the artifact.
+    }
+  }
+
+  /**
+   * Removes artifacts but for the `keep` that were made or used last. Call it with the lock held, for a kind whose keys are
+   * its recipes. Whoever has an artifact open keeps what he has.
+   */
+  async trim(keep: number): Promise<void> {
+    const stamps: { readonly path: string; readonly used: number }[] = [];
+    for await (const { name } of Deno.readDir(this.#directory)) {
+      if (!name.startsWith(`${this.#kind}-`) || !name.endsWith(".json")) continue;
+      const path = `${this.#directory}/${name}`;
+      stamps.push({ path, used: (await Deno.stat(path)).mtime?.getTime() ?? 0 });
+    }
+    stamps.sort((one, other) => other.used - one.used);
+    for (const { path } of stamps.slice(keep)) {
+      await Deno.remove(path);
+      await Deno.remove(path.slice(0, -".json".length), { recursive: true }).catch(() => {});
+    }
+  }
+
   /** A rename puts a file over a file, but no folder over one with something in it. */
   async #replace(path: string, fresh: string): Promise<void> {
     if (!(await Deno.stat(fresh)).isDirectory) return await Deno.rename(fresh, path);

@@ -6,7 +6,7 @@ import type { BuildOptions, DebianSuite, GuestFile } from "./mod.ts";
 import type { GuestKind } from "./guest_choice.ts";
 
 /** The suite whose cloud kernel is the stock guest's: the one our own kernel's source is from, too. */
-const STOCK_SUITE: DebianSuite = "bookworm";
+export const STOCK_SUITE: DebianSuite = "bookworm";
 
 /** The kernel word that makes the default guest ask for the address of its first card before anything else. */
 export const DHCP_WORD = "dinovisor.dhcp";
@@ -20,20 +20,50 @@ export interface GuestFiles {
   /** Left out where the kernel mounts its root by itself. */
   readonly initrd?: string;
   readonly root: string;
+  /** Left out: the root is the default one, which is never written to. */
+  readonly rootfs?: UsersRoot;
 }
 
-/** The kernel words for its root, which is its first disk and is never written to. */
-export const ROOT_WORDS = "root=/dev/vda ro";
+/** What a root of the user's is. */
+export interface UsersRoot {
+  /** Whether our init and agent are in it. */
+  readonly hasAgent: boolean;
+  /** What is written is gone with the machine. */
+  readonly overlay: boolean;
+}
+
+/** Whether the guest's first program is ours and starts an agent when it is told to. */
+export function startsAgent({ rootfs }: GuestFiles): boolean {
+  return rootfs === undefined || rootfs.hasAgent;
+}
+
+/** The kernel words for a guest's root, its first disk. */
+export function rootWords({ rootfs }: GuestFiles): string {
+  if (rootfs === undefined) return "root=/dev/vda ro";
+  // What mke2fs left undone of it is left: the guest would write it all, and then throw it away.
+  return rootfs.hasAgent
+    ? "root=/dev/vda rw rootfstype=ext4 rootflags=noinit_itable init=/.dinovisor/init"
+    : "root=/dev/vda rw";
+}
+
+/** The kernel word for the machine's name, where it is one that Linux takes: letters, digits, dots and dashes, 64 at most. */
+export function hostnameWords(name: string | undefined): string[] {
+  if (name === undefined || !/^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$/.test(name)) return [];
+  return [`dinovisor.hostname=${name}`];
+}
 
 /** Its first disk, as a block device's configuration. */
-export function rootDisk({ root }: GuestFiles): {
+export function rootDisk({ root, rootfs }: GuestFiles): {
   readonly kind: "block";
   readonly path: string;
-  readonly readOnly: true;
+  readonly readOnly: boolean;
+  readonly overlay?: true;
   readonly direct: false;
   readonly id: "root";
 } {
-  return { kind: "block", path: root, readOnly: true, direct: false, id: "root" };
+  const disk = { kind: "block", path: root, direct: false, id: "root" } as const;
+  if (rootfs === undefined) return { ...disk, readOnly: true };
+  return { ...disk, readOnly: false, ...(rootfs.overlay ? { overlay: true } : {}) };
 }
 
 /** The default guest as the cache has it. */

@@ -1,6 +1,7 @@
 /** From options to a machine that runs, with its console and its agent. */
 import { cachedGuest, ensuredGuest, type GuestFiles } from "../guest/default_guest.ts";
 import { hostGuestChoice } from "../guest/guest_choice.ts";
+import type { ImageConfig } from "../guest/image/config.ts";
 import type { BuildProgress } from "../guest/mod.ts";
 import { ConsolePipe } from "../machine/console_pipe.ts";
 import {
@@ -12,9 +13,17 @@ import {
 } from "../machine/mod.ts";
 import { Agent } from "./agent.ts";
 import { CarriedAgent, type CarriedKind } from "./carried_agent.ts";
-import { BootError, VmError } from "./errors.ts";
+import { BootError, ConfigError, VmError } from "./errors.ts";
+import { hostPath } from "./host_path.ts";
+import { rootedRequestOf } from "./rootfs_options.ts";
 import { VmConsole } from "./vm_console.ts";
-import { carriedKindOf, configErrorOf, machineConfigOf, type VmOptions } from "./vm_options.ts";
+import {
+  carriedKindOf,
+  configErrorOf,
+  hasAgentOf,
+  machineConfigOf,
+  type VmOptions,
+} from "./vm_options.ts";
 
 const COLUMNS = 80;
 const ROWS = 24;
@@ -29,6 +38,8 @@ export interface BootRequest {
   readonly hasAgent: boolean;
   /** The agent that is carried into its initrd. */
   readonly carries?: CarriedKind;
+  /** How commands are run in a root of the user's. */
+  readonly image?: ImageConfig;
   /** What the machine is connected to beside its console. */
   readonly connections?: Omit<MachineOptions, "terminal" | "firstVcpu">;
 }
@@ -55,16 +66,36 @@ export interface Booted extends Started {
 export async function bootRequest(options: VmOptions): Promise<BootRequest> {
   const { signal } = options;
   signal?.throwIfAborted();
-  const guest = options.kernel === undefined ? await defaultGuest(signal) : undefined;
-  const config = machineConfigOf(options, guest);
+  const { files, image } = options.rootfs !== undefined
+    ? await guestWithRoot(options, options.rootfs)
+    : { files: options.kernel === undefined ? await defaultGuest(signal) : undefined };
+  const config = machineConfigOf(options, files);
   const [problem] = checkConfig(config);
   if (problem !== undefined) throw configErrorOf(problem);
   const carries = carriedKindOf(options);
   return {
     config,
-    hasAgent: carries !== undefined || guest !== undefined && options.agent !== "none",
+    hasAgent: carries !== undefined || hasAgentOf(options, files),
     ...(carries === undefined ? {} : { carries }),
+    ...(image === undefined ? {} : { image }),
   };
+}
+
+async function guestWithRoot(
+  options: VmOptions,
+  rootfs: NonNullable<VmOptions["rootfs"]>,
+): Promise<{ readonly files: GuestFiles; readonly image?: ImageConfig }> {
+  const kernel = options.kernel === undefined
+    ? undefined
+    : { kernel: hostPath("kernel", options.kernel) };
+  const request = rootedRequestOf(rootfs, kernel);
+  const { rootedGuest } = await import("../guest/rooted_guest.ts");
+  const { signal } = options;
+  try {
+    return await rootedGuest(request, hostGuestChoice().kind, { progress: SILENT, signal });
+  } catch (error) {
+    throw rootErrorOf(error);
+  }
 }
 
 /** Starts a machine and waits for its agent. Rejects with BootError, VmError, or the reason of the signal. */
@@ -181,6 +212,14 @@ async function defaultGuest(signal: AbortSignal | undefined): Promise<GuestFiles
 }
 
 const SILENT: BuildProgress = { stage: () => {}, fraction: () => {} };
+
+/** What is wrong with a root is wrong with the options. */
+function rootErrorOf(error: unknown): unknown {
+  if (!(error instanceof Error) || error.name !== "ImageError") return error;
+  const { code, hint } = error as Error & { readonly code: string; readonly hint?: string };
+  const more = hint === undefined ? {} : { hint };
+  return new ConfigError("rootfs", error.message, code, { cause: error, ...more });
+}
 
 /** Errors of the machine carry code and hint already. */
 function vmErrorOf(error: unknown): unknown {

@@ -2,15 +2,15 @@
 
 /** How a command is run. */
 export interface GuestCommandOptions {
-  /** Where; the home directory of root when left out. */
+  /** Where; when left out where the image of the root says, else the home directory of root. */
   readonly cwd?: string;
-  /** More variables. */
+  /** More variables, beside those of the image and of the machine's options. */
   readonly env?: Readonly<Record<string, string>>;
   /** No variables but `env`. */
   readonly clearEnv?: boolean;
   /**
    * Who: `"NAME"`, an id, or `"NAME:GROUP"`, by the guest's /etc/passwd and /etc/group, with the groups that user is in, and
-   * with HOME, USER and LOGNAME. Root when left out. Not together with `uid` and `gid`.
+   * with HOME, USER and LOGNAME. When left out as the image of the root says, else root. Not together with `uid` and `gid`.
    */
   readonly user?: string | number;
   /** User id, whoever that is; root when left out. */

@@ -1,4 +1,5 @@
 /** Commands of one guest: from what a caller wants to what the agent is told. */
+import type { ImageConfig } from "../guest/image/config.ts";
 import type { Agent } from "./agent.ts";
 import type { GuestCommandOptions } from "./command_options.ts";
 import { VmError } from "./errors.ts";
@@ -8,10 +9,19 @@ import type { HostStreams } from "./host_streams.ts";
 import { hasNul } from "./protocol.ts";
 import { type GuestUser, guestUser } from "./users.ts";
 
-/** What holds for all of them. */
+/** What holds for all of them that do not say otherwise. */
 export interface CommandDefaults {
   readonly env: Readonly<Record<string, string>>;
   readonly user: string | number | undefined;
+  /** Where they run; left out: where the agent does. */
+  readonly cwd?: string;
+}
+
+/** What an image says about every command in it. */
+export function imageDefaults(image: ImageConfig | undefined): CommandDefaults {
+  if (image === undefined) return { env: {}, user: undefined };
+  const { env, user, workdir } = image;
+  return { env, user: user === "" ? undefined : user, cwd: workdir };
 }
 
 /** How the guest is reached; `agent` throws when it cannot be. */
@@ -41,7 +51,8 @@ export class GuestCommands {
     const { uid, gid, groups, env } = await this.#identity(options);
     const environment = Object.entries({ ...env, ...this.#defaults.env, ...options.env })
       .map(([name, value]) => `${name}=${value}`);
-    if ([...words, ...environment, options.cwd ?? ""].some(hasNul)) {
+    const directory = options.cwd ?? this.#defaults.cwd ?? "";
+    if ([...words, ...environment, directory].some(hasNul)) {
       throw new TypeError(`A word of a command has no NUL in it: ${JSON.stringify(words)}`);
     }
     signal?.throwIfAborted();
@@ -49,7 +60,7 @@ export class GuestCommands {
       words,
       environment,
       clearEnvironment: options.clearEnv ?? false,
-      directory: options.cwd ?? "",
+      directory,
       user: uid,
       group: gid,
       groups,

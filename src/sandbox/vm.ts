@@ -1,10 +1,11 @@
 /** A microVM to run things in. */
+import { type ImageConfig, PLAIN_ROOT, startWords } from "../guest/image/config.ts";
 import type { Machine, MachineExit, VsockConnection, VsockListener } from "../machine/mod.ts";
 import type { Agent } from "./agent.ts";
 import { type Booted, bootMachine, bootRequest } from "./boot.ts";
 import type { GuestCommandOptions } from "./command_options.ts";
 import { AgentError, VmError } from "./errors.ts";
-import { GuestCommands } from "./guest_commands.ts";
+import { GuestCommands, imageDefaults } from "./guest_commands.ts";
 import { GuestFs } from "./guest_fs.ts";
 import { GuestPorts } from "./guest_ports.ts";
 import type { GuestOutput } from "./guest_output.ts";
@@ -61,24 +62,32 @@ export class Vm implements AsyncDisposable {
   readonly status: Promise<VmStatus>;
   /** From the start until the agent was up, in milliseconds. */
   readonly bootMs: number;
+  /** What its root's image says about how it is run; nothing, for all other roots. */
+  readonly image: ImageConfig;
   readonly #machine: Machine;
   readonly #agent: Agent | undefined;
   readonly #ports: GuestPorts;
   readonly #commands: GuestCommands;
   #state: "running" | "paused" | "stopped" = "running";
 
-  private constructor({ machine, console, agent, exited, bootMs }: Booted, options: VmOptions) {
+  private constructor(
+    { machine, console, agent, exited, bootMs }: Booted,
+    image: ImageConfig | undefined,
+    options: VmOptions,
+  ) {
     this.name = options.name ?? this.id;
     this.console = console;
     this.bootMs = bootMs;
     this.#machine = machine;
     this.#agent = agent;
+    this.image = image ?? PLAIN_ROOT;
     const door = { open: async () => await this.#required().open() };
     this.fs = new GuestFs(door);
     this.#ports = new GuestPorts(door);
     this.#commands = new GuestCommands({ agent: () => this.#required(), fs: this.fs }, {
-      env: options.env ?? {},
-      user: options.user,
+      ...imageDefaults(image),
+      ...(options.user === undefined ? {} : { user: options.user }),
+      env: { ...image?.env, ...options.env },
     });
     const { signal } = options;
     const abort = (): void => this.kill();
@@ -98,7 +107,8 @@ export class Vm implements AsyncDisposable {
    * the reason of the signal; nothing is left behind then.
    */
   static async boot(options: VmOptions = {}): Promise<Vm> {
-    return new Vm(await bootMachine(await bootRequest(options), options.signal), options);
+    const request = await bootRequest(options);
+    return new Vm(await bootMachine(request, options.signal), request.image, options);
   }
 
   /** Where in its life it is. */
@@ -126,6 +136,23 @@ export class Vm implements AsyncDisposable {
     options: GuestCommandOptions = {},
   ): Promise<GuestProcess> {
     return await this.#commands.spawn(command, args, options);
+  }
+
+  /**
+   * Starts what the image of the root is for: its entrypoint, with `args` or, without them, its own command behind. The
+   * rules are docker's. Rejects as `spawn` does, and with VmError IMAGE_NO_COMMAND when it has neither.
+   */
+  async start(
+    args?: readonly string[],
+    options: GuestCommandOptions = {},
+  ): Promise<GuestProcess> {
+    const [command, ...rest] = startWords(this.image, args);
+    if (command !== undefined) return await this.spawn(command, rest, options);
+    throw new VmError(
+      `Cannot start ${this.name}: its image has no entrypoint and no command`,
+      "IMAGE_NO_COMMAND",
+      { hint: 'say what to run: vm.spawn("sh")' },
+    );
   }
 
   /** Runs a command to its end. Its status is part of the result, whatever it is. Rejects like `spawn`. */

@@ -5,15 +5,16 @@ import {
   AGENT_WORD,
   DHCP_WORD,
   type GuestFiles,
-  ROOT_WORDS,
+  hostnameWords,
   rootDisk,
+  rootWords,
+  startsAgent,
 } from "../guest/default_guest.ts";
 import type { CarriedKind } from "./carried_agent.ts";
 import { ConfigError } from "./errors.ts";
 import { hostPath } from "./host_path.ts";
-
-/** Bytes, or a number with a unit; K, M and G are powers of 1024. */
-export type Size = number | `${number}${"K" | "M" | "G" | "KiB" | "MiB" | "GiB"}`;
+import type { RootfsInit } from "./rootfs_options.ts";
+import { type Size, sizeOf } from "./size.ts";
 
 /** A disk of the guest's. */
 export interface DiskInit {
@@ -43,6 +44,11 @@ export type Ports = Readonly<Record<number, number>>;
 export interface VmOptions {
   /** A kernel of your own; the default guest's when left out. With an initrd it is given an agent. */
   readonly kernel?: string | URL;
+  /**
+   * Its root: a directory, an archive, an OCI image or a disk image; a path alone is told by its content. The first time
+   * takes some seconds, for an image of it is made. A small one with a shell when left out.
+   */
+  readonly rootfs?: string | URL | RootfsInit;
   /** Its initial RAM disk. */
   readonly initrd?: string | URL;
   /** More words for the kernel. */
@@ -78,20 +84,7 @@ export interface VmOptions {
 
 const MIB = 2 ** 20;
 const DEFAULT_MEMORY = 128 * MIB;
-const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 const FIRST_CID = 3;
-
-/** Bytes. Throws ConfigError. */
-export function sizeOf(field: string, size: Size): number {
-  const [, digits = "", unit] = /^(\d+(?:\.\d+)?)([KMG])(?:iB)?$/.exec(String(size)) ?? [];
-  const bytes = typeof size === "number"
-    ? size
-    : Number(digits || NaN) * (UNITS[unit ?? ""] ?? NaN);
-  if (Number.isSafeInteger(bytes) && bytes > 0) return bytes;
-  throw new ConfigError(field, `Cannot use ${field} "${size}": it is no size`, "SIZE_INVALID", {
-    hint: 'write a number of bytes, or "256MiB"',
-  });
-}
 
 /** The options behind the flags that the machine's checks speak of. */
 const OPTIONS: Readonly<Record<string, keyof VmOptions>> = {
@@ -118,11 +111,11 @@ export function configErrorOf({ field, message, code, hint }: Problem): ConfigEr
   );
 }
 
-/** The agent that `options` have carried into the user's initrd; undefined when none is. Throws ConfigError. */
+/** The agent that `options` have carried into the user's initrd; undefined when none is, for a root of the user's has its own. Throws ConfigError. */
 export function carriedKindOf(
-  { kernel, initrd, agent = "auto" }: VmOptions,
+  { kernel, initrd, rootfs, agent = "auto" }: VmOptions,
 ): CarriedKind | undefined {
-  if (kernel === undefined || agent === "none") return undefined;
+  if (kernel === undefined || rootfs !== undefined || agent === "none") return undefined;
   if (initrd !== undefined) return agent;
   if (agent === "auto") return undefined;
   throw new ConfigError(
@@ -133,6 +126,11 @@ export function carriedKindOf(
       hint: "name the initrd that it goes into, or leave agent out",
     },
   );
+}
+
+/** Whether a guest starts an agent. */
+export function hasAgentOf(options: VmOptions, guest: GuestFiles | undefined): boolean {
+  return guest !== undefined && startsAgent(guest) && options.agent !== "none";
 }
 
 /** The machine of `options`; `guest` is there when no kernel was given. Throws ConfigError. */
@@ -150,9 +148,9 @@ export function machineConfigOf(options: VmOptions, guest: GuestFiles | undefine
     });
   }
   const initrd = options.initrd === undefined ? guest?.initrd : hostPath("initrd", options.initrd);
-  const hasAgent = guest !== undefined && options.agent !== "none";
+  const hasAgent = hasAgentOf(options, guest);
   const words = [
-    ...(guest === undefined ? [] : [ROOT_WORDS]),
+    ...(guest === undefined ? [] : [rootWords(guest), ...hostnameWords(options.name)]),
     ...(hasAgent ? [AGENT_WORD] : []),
     ...(guest !== undefined && options.net && (options.net.mode ?? "user") === "user"
       ? [DHCP_WORD]

@@ -2,7 +2,8 @@
 import { Machine } from "../machine/mod.ts";
 import { VmError } from "../sandbox/errors.ts";
 import { Vm } from "../sandbox/vm.ts";
-import type { Size, VmOptions } from "../sandbox/vm_options.ts";
+import type { Size } from "../sandbox/size.ts";
+import type { VmOptions } from "../sandbox/vm_options.ts";
 import { givenOptions } from "./given_options.ts";
 import { TestVm } from "./test_vm.ts";
 

@@ -257,3 +257,28 @@ Deno.test("a command becomes one word of the kernel command line", () => {
   assert.equal(execWord("exit 3"), "dinovisor.exec=ZXhpdCAz");
   assert.match(execWord("printf 'ä\\n'; ls | wc"), /^dinovisor\.exec=[A-Za-z0-9+/]+=*$/);
 });
+
+Deno.test("cache: trimming leaves what was used last, and other kinds", async () => {
+  await using directory = await temporary();
+  const cache = new ArtifactCache(directory.path, "one");
+  const other = new ArtifactCache(directory.path, "two");
+  const keys = ["a", "b", "c"].map((digit) => digit.repeat(64));
+  const old = new Date(1000);
+  const made = keys.map((key) => [cache, key] as const);
+  for (const [kind, key] of [[other, "a".repeat(64)] as const, ...made]) {
+    await using scratch = await kind.scratch();
+    const file = `${scratch.path}/out`;
+    await Deno.writeTextFile(file, key);
+    const { path } = await kind.publish({ recipe: key, key, file, facts: {} });
+    await Deno.utime(`${path}.json`, old, old);
+  }
+  const [first = ""] = keys;
+  await cache.touch(first);
+  await cache.touch("f".repeat(64)); // there is none
+  await cache.trim(1);
+  const left = await Promise.all(keys.map((key) => cache.find(key)));
+  assert.deepEqual(left.map((artifact) => artifact !== undefined), [true, false, false]);
+  const names = [...Deno.readDirSync(`${directory.path}/guest`)].map(({ name }) => name).sort();
+  const kept = first.slice(0, 16);
+  assert.deepEqual(names, [`one-${kept}`, `one-${kept}.json`, `two-${kept}`, `two-${kept}.json`]);
+});

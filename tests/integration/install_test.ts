@@ -1,8 +1,10 @@
 /** dinovisor as `deno task install` puts it in place: bundled, with its workers and data. */
 import { install } from "../../scripts/install.ts";
-import { assert, assertEquals, assertThrows } from "../../src/std/assert.ts";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "../../src/std/assert.ts";
+import { ociLayout, tarOf } from "../support/archives.ts";
 import { runCli, tinyArgs } from "../support/cli_process.ts";
 import { kvmTest, linuxTest } from "../support/kvm.ts";
+import { writeFiles } from "../support/root_files.ts";
 
 interface Said {
   readonly code: number;
@@ -88,8 +90,16 @@ linuxTest("an installed dinovisor finds the default guest that a checkout has ma
   const prefix = Deno.makeTempDirSync({ prefix: "dinovisor-install-" });
   try {
     const planned = await runCli(["run", "--dry-run"]);
-    const { code, stdout, stderr } = await run(await install(prefix), ["run", "--dry-run"]);
+    const program = await install(prefix);
+    const { code, stdout, stderr } = await run(program, ["run", "--dry-run"]);
     assertEquals([code, stdout], [0, planned.stdout], stderr);
+    // Packages in CommonJS are in the bundle, too.
+    const root = `${prefix}/root`;
+    const tar = await tarOf({ name: "one", data: "1" });
+    await writeFiles(root, await ociLayout({ layers: [{ tar, packed: tar }], config: {} }));
+    const rooted = await run(program, ["run", "--dry-run", "--rootfs", root]);
+    assertEquals(rooted.code, 0, rooted.stderr);
+    assertStringIncludes(rooted.stdout, "/rootfs.ext4-");
   } finally {
     Deno.removeSync(prefix, { recursive: true });
   }

@@ -33,9 +33,11 @@ export function commandOf(
     directory: "",
     user: undefined,
     group: undefined,
+    groups: [],
     input: false,
     output: true,
     errors: true,
+    exitLast: false,
     terminal: undefined,
     ...more,
   };
@@ -138,7 +140,12 @@ export class AgentStand implements AsyncDisposable {
 
   /** Starts a command. */
   spawn(args: readonly string[], more: Partial<ExecRequest> = {}): Promise<GuestProcess> {
-    return this.#agent.spawn(commandOf(args, more), undefined);
+    const { input, output, errors, ...request } = commandOf(args, more);
+    const piped = (wanted: boolean) => wanted ? "piped" : "null";
+    return this.#agent.spawn(
+      { ...request, input: piped(input), output: piped(output), errors: piped(errors) },
+      undefined,
+    );
   }
 
   /** Runs a line of shell; what it prints, how it ends. */

@@ -5,10 +5,10 @@ import {
   configErrorOf,
   machineConfigOf,
   type NetInit,
-  sizeOf,
   type VmOptions,
 } from "../../src/sandbox/vm_options.ts";
 import { assertEquals, assertThrows } from "../../src/std/assert.ts";
+import { sizeOf } from "../../src/sandbox/size.ts";
 
 const GUEST = { kernel: "/c/vmlinux", root: "/c/root.ext2" };
 

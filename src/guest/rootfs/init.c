@@ -7,7 +7,10 @@
  * status to the monitor's exit register, I/O port 0xf4. With `dinovisor.agent` it runs the agent, and powers off when
  * that ends.
  *
- * With `dinovisor.dhcp` it first asks for the address of eth0.
+ * With `dinovisor.dhcp` it first asks for the address of eth0, with `dinovisor.hostname=NAME` it takes that name.
+ *
+ * Started as /.dinovisor/init it is in a root of the user's, beside its agent and a busybox: that root keeps all it has,
+ * and what it lacks is mounted or comes from there.
  *
  * It ends the machine early, in order and without a status, when the power button is pressed or a program asks by
  * the signals of busybox: SIGUSR1 and SIGUSR2 to power off, SIGTERM and SIGINT (Ctrl-Alt-Del) to restart.
@@ -35,6 +38,11 @@
 /* Input devices that are watched for a power button. */
 #define MAX_INPUTS 8
 
+#define OWN "/.dinovisor/"
+#define EROFS 30
+#define W_OK 2
+#define X_OK 1
+
 /* What a program reads from /dev/input/event*; linux/input.h would include the C library's headers. */
 struct event {
 	long seconds, microseconds;
@@ -46,6 +54,9 @@ struct event {
 static const unsigned long waited = BIT(SIGCHLD) | BIT(SIGUSR1) | BIT(SIGUSR2) | BIT(SIGTERM) | BIT(SIGINT);
 /* What a process gets that uses the terminal from the background; blocked, it may, and wait for its output. */
 static const unsigned long background = BIT(SIGTTOU);
+
+/* Whether this is a root of the user's. */
+static int in_users_root;
 
 static void print(const char *text)
 {
@@ -189,6 +200,9 @@ static void configure_card(void)
 {
 	static char *environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", 0 };
 	static char *words[] = { "sh", "-c", "ip link set eth0 up && exec udhcpc -q -n -t 4 -T 1 -i eth0", 0 };
+	static char *own_words[] = { "sh", "-c",
+		"cd " OWN " && ./busybox ip link set eth0 up && exec ./busybox udhcpc -q -n -t 4 -T 1 -i eth0 -s " OWN "udhcpc",
+		0 };
 	int status;
 	long child = fork();
 
@@ -197,7 +211,10 @@ static void configure_card(void)
 
 		for (long file = 0; file < 3; file++)
 			call(__NR_dup2, nothing, file, 0, 0, 0);
-		call(__NR_execve, (long)"/bin/sh", (long)words, (long)environment, 0, 0);
+		if (in_users_root)
+			call(__NR_execve, (long)OWN "busybox", (long)own_words, (long)environment, 0, 0);
+		else
+			call(__NR_execve, (long)"/bin/sh", (long)words, (long)environment, 0, 0);
 		call(__NR_exit, 127, 0, 0, 0, 0);
 	}
 	call(__NR_wait4, child, (long)&status, 0, 0, 0);
@@ -336,25 +353,90 @@ static void end_machine(int status)
 		__asm__ volatile("outb %b0, %w1" : : "a"(byte), "Nd"(EXIT_REGISTER));
 }
 
-__attribute__((noreturn, used)) static void start(void)
+static void mount_all(void)
+{
+	mount("devtmpfs", "/dev"); /* The kernel has done so, unless it was told not to. */
+	mount("proc", "/proc");
+	mount("sysfs", "/sys");
+	/* A root that can be written to has these already, and what is in them. */
+	if (!in_users_root || call(__NR_access, (long)"/", W_OK, 0, 0, 0) == -EROFS) {
+		mount("tmpfs", "/tmp");
+		mount("tmpfs", "/run");
+	}
+	call(__NR_mkdir, (long)"/dev/pts", S_IFDIR_0755, 0, 0, 0);
+	mount("devpts", "/dev/pts");
+	if (!in_users_root)
+		return;
+	call(__NR_mkdir, (long)"/dev/shm", S_IFDIR_0755, 0, 0, 0);
+	mount("tmpfs", "/dev/shm");
+	call(__NR_chmod, (long)"/dev/shm", 01777, 0, 0, 0);
+	/* Distributions' programs count on these. */
+	call(__NR_symlink, (long)"/proc/self/fd", (long)"/dev/fd", 0, 0, 0);
+	call(__NR_symlink, (long)"fd/0", (long)"/dev/stdin", 0, 0, 0);
+	call(__NR_symlink, (long)"fd/1", (long)"/dev/stdout", 0, 0, 0);
+	call(__NR_symlink, (long)"fd/2", (long)"/dev/stderr", 0, 0, 0);
+}
+
+/* Images have none, or an empty one for others to put theirs in its place. */
+static void write_hosts(const char *name)
+{
+	char some[2];
+	long file;
+
+	if (read_file("/etc/hosts", some, sizeof(some)) > 0)
+		return;
+	file = call(__NR_open, (long)"/etc/hosts", O_WRONLY | O_CREAT | O_TRUNC, 0644, 0, 0);
+	if (file < 0)
+		return;
+	call(__NR_write, file, (long)"127.0.0.1 localhost\n", 20, 0, 0);
+	if (*name) {
+		call(__NR_write, file, (long)"127.0.1.1 ", 10, 0, 0);
+		call(__NR_write, file, (long)name, length(name), 0, 0);
+		call(__NR_write, file, (long)"\n", 1, 0, 0);
+	}
+	call(__NR_close, file, 0, 0, 0, 0);
+}
+
+/* A root of the user's need not have one. */
+static const char *shell(void)
+{
+	if (in_users_root && call(__NR_access, (long)"/bin/sh", X_OK, 0, 0, 0) < 0)
+		return OWN "busybox";
+	return "/bin/sh";
+}
+
+/* Takes the name from the kernel's words, cut off where it ends there. */
+static void set_names(const char *word)
+{
+	char name[65];
+	int count = 0;
+
+	while (word && !is_blank(word[count]) && count < 64) {
+		name[count] = word[count];
+		count++;
+	}
+	name[count] = 0;
+	if (count)
+		call(__NR_sethostname, (long)name, count, 0, 0, 0);
+	if (in_users_root)
+		write_hosts(name);
+}
+
+__attribute__((noreturn, used)) static void start(long *stack)
 {
 	static char line[COMMAND_LINE_SIZE];
 	char *command;
 	long console, child, asked;
 	int status = 0, has_agent, has_card;
 
-	mount("devtmpfs", "/dev"); /* The kernel has done so, unless it was told not to. */
-	mount("proc", "/proc");
-	mount("sysfs", "/sys");
-	mount("tmpfs", "/tmp");
-	mount("tmpfs", "/run");
-	call(__NR_mkdir, (long)"/dev/pts", S_IFDIR_0755, 0, 0, 0);
-	mount("devpts", "/dev/pts");
+	in_users_root = begins(((char **)(stack + 1))[0], OWN);
+	mount_all();
 	read_file("/proc/cmdline", line, sizeof(line));
+	set_names(find_word(line, "dinovisor.hostname="));
 	command = find_word(line, "dinovisor.exec=");
 	has_agent = find_word(line, "dinovisor.agent") != 0;
 	has_card = find_word(line, "dinovisor.dhcp") != 0;
-	if (has_agent)
+	if (has_agent && !in_users_root)
 		mount("tmpfs", "/root"); /* the root image is read-only, and commands begin there */
 	console = open_console();
 	own_terminal(console);
@@ -376,8 +458,8 @@ __attribute__((noreturn, used)) static void start(void)
 		char *script[] = { "sh", "-c", command, 0 };
 
 		if (has_agent)
-			run_program(console, "/sbin/agent", agent);
-		run_program(console, "/bin/sh", command ? script : interactive);
+			run_program(console, in_users_root ? OWN "agent" : "/sbin/agent", agent);
+		run_program(console, shell(), command ? script : interactive);
 	}
 	asked = wait_for(child, &status);
 	if (asked && !command)
