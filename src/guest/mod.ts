@@ -74,7 +74,8 @@ export async function findRootImage(
 }
 
 /**
- * The word that makes the default guest run a shell command instead of a shell, and end with its status.
+ * The word that makes the default guest run a shell command instead of a shell, and end with its status: for kernels that
+ * have no vsock for the agent. Tests use it.
  * The kernel takes 2047 bytes of command line in all, so longer scripts need another way in.
  */
 export function execWord(command: string): string {

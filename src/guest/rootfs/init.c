@@ -4,8 +4,8 @@
  *
  * Without `dinovisor.exec=` on the kernel command line it runs a shell on the console and powers off when that ends.
  * With `dinovisor.exec=BASE64` it runs `sh -c` with the decoded text on a byte-clean console and writes the exit
- * status to the monitor's exit register, I/O port 0xf4. With `dinovisor.agent` it runs the agent, and powers off when
- * that ends.
+ * status to the monitor's exit register, I/O port 0xf4: for kernels that the tests bring, which may have no vsock. With
+ * `dinovisor.agent` it runs the agent, as commands and sandboxes want it, and powers off when that ends.
  *
  * With `dinovisor.dhcp` it first asks for the address of eth0, with `dinovisor.hostname=NAME` it takes that name.
  *
