@@ -39,15 +39,16 @@ export interface HostTree {
  */
 export async function readHostTree(path: string): Promise<HostTree> {
   const root = looked(path, () => Deno.statSync(path));
+  const base = path === "/" ? "" : path;
   const files: HostFile[] = [];
   const facts: string[] = [];
   const topNames = new Set<string>();
   const pending = [""];
   for (let prefix = pending.pop(); prefix !== undefined; prefix = pending.pop()) {
-    for (const name of namesIn(path + prefix)) {
+    for (const name of namesIn(base + prefix || "/")) {
       const own = `${prefix}/${name}`;
-      const info = looked(path + own, () => Deno.lstatSync(path + own));
-      checkFile(path + own, name, prefix, info, root);
+      const info = looked(base + own, () => Deno.lstatSync(base + own));
+      checkFile(base + own, name, prefix, info, root);
       if (prefix === "") topNames.add(name);
       if (info.isSocket === true) continue; // it means nothing where its program does not run
       if (info.isDirectory) pending.push(own);
