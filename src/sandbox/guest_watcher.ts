@@ -37,6 +37,8 @@ export class GuestWatcher implements AsyncIterableIterator<Deno.FsEvent>, Dispos
   #request: FileRequest | undefined;
   #lastMove = { cookie: 0, path: "" };
   #isClosed = false;
+  /** The end of the `next` before. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   /** For `GuestFs`; `begun`: the request, once it has been sent. */
   constructor(begun: Promise<FileRequest>, signal: AbortSignal | undefined) {
@@ -60,8 +62,17 @@ export class GuestWatcher implements AsyncIterableIterator<Deno.FsEvent>, Dispos
     }
   }
 
-  /** The next change. Rejects with the reason of the signal, with AgentError when the machine ends. */
-  async next(): Promise<IteratorResult<Deno.FsEvent>> {
+  /**
+   * The next change; asked for several times at once, the next ones in that order. Rejects with the reason of the signal, with
+   * AgentError when the machine ends.
+   */
+  next(): Promise<IteratorResult<Deno.FsEvent>> {
+    const turn = this.#turn.then(() => this.#next());
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #next(): Promise<IteratorResult<Deno.FsEvent>> {
     await this.ready;
     for (;;) {
       this.#signal?.throwIfAborted();
@@ -77,7 +88,9 @@ export class GuestWatcher implements AsyncIterableIterator<Deno.FsEvent>, Dispos
       const changes = await this.#request?.next();
       if (changes !== undefined) this.#take(changes);
     } catch (error) {
-      if (!this.#isClosed) throw error;
+      if (this.#isClosed) return;
+      this.#close();
+      throw error;
     }
   }
 

@@ -174,6 +174,14 @@ watchTest(
     assertEquals(await assertRejects(() => aborted.next()), reason);
     assertEquals(await assertRejects(() => fs.watch(at, { signal: ending.signal }).next()), reason);
 
+    const eager = fs.watch(at);
+    await eager.ready;
+    const both = [eager.next(), eager.next()];
+    Deno.writeTextFileSync(`${at}/eager`, "x");
+    const kinds = (await Promise.all(both)).map(({ value }) => value?.kind);
+    assertEquals(kinds, ["create", "modify"]);
+    eager[Symbol.dispose]();
+
     const disposed = fs.watch(at);
     await disposed.ready;
     const last = disposed.next();
