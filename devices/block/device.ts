@@ -13,14 +13,9 @@ import {
   BLOCK_CONFIG_BYTES,
   REQUEST_HEADER_BYTES,
   SECTOR_BYTES,
-  VIRTIO_BLK_F_BLK_SIZE,
   VIRTIO_BLK_F_CONFIG_WCE,
   VIRTIO_BLK_F_DISCARD,
   VIRTIO_BLK_F_FLUSH,
-  VIRTIO_BLK_F_MQ,
-  VIRTIO_BLK_F_RO,
-  VIRTIO_BLK_F_SEG_MAX,
-  VIRTIO_BLK_F_TOPOLOGY,
   VIRTIO_BLK_F_WRITE_ZEROES,
   VIRTIO_BLK_ID_BYTES,
   VIRTIO_BLK_S_IOERR,
@@ -34,21 +29,10 @@ import {
   VIRTIO_BLK_T_WRITE_ZEROES,
 } from "./abi.ts";
 import type { BlockBackend, BlockEvents, DiskOperation } from "./backend.ts";
-import {
-  BLOCK_COUNTERS,
-  FAILURES,
-  FLUSHES,
-  READ_BYTES,
-  READS,
-  WRITE_BYTES,
-  WRITES,
-} from "./counts.ts";
-import { MAX_RANGE_SECTORS, MAX_RANGES, type Range, readRanges } from "./ranges.ts";
+import { blockFeatures, fillBlockConfig, QUEUE_SIZE } from "./config_space.ts";
+import { BlockCounts } from "./counts.ts";
+import { type Range, readRanges } from "./ranges.ts";
 
-/** Chains of one queue, and so requests of it that can be in flight. */
-export const QUEUE_SIZE = 256;
-/** A request is a header, data and a status: with direct descriptors this much data fits the queue. */
-const SEG_MAX = QUEUE_SIZE - 2;
 const EINTR = 4;
 const EAGAIN = 11;
 const EOPNOTSUPP = 95;
@@ -88,8 +72,7 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
   readonly config: ConfigBytes;
   readonly #backend: BlockBackend;
   readonly #failed: DiskFailed;
-  readonly #counters: Counters;
-  readonly #counts = new Float64Array(BLOCK_COUNTERS.length);
+  readonly #counts: BlockCounts;
   readonly #id = new Uint8Array(VIRTIO_BLK_ID_BYTES);
   readonly #slots: Slot[] = [];
   readonly #freeTags: number[] = [];
@@ -113,44 +96,17 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
     counters: Counters = NO_COUNTERS,
   ) {
     this.#backend = backend;
-    this.#counters = counters;
+    this.#counts = new BlockCounts(counters);
     this.#failed = failed;
     this.queueSizes = new Array<number>(queues).fill(QUEUE_SIZE);
     new TextEncoder().encodeInto(id, this.#id);
-    this.features = VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_FLUSH |
-      VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_CONFIG_WCE |
-      (queues > 1 ? VIRTIO_BLK_F_MQ : 0n) | (backend.readOnly ? VIRTIO_BLK_F_RO : 0n) |
-      (backend.canDiscard ? VIRTIO_BLK_F_DISCARD : 0n) |
-      (backend.canWriteZeroes ? VIRTIO_BLK_F_WRITE_ZEROES : 0n);
+    this.features = blockFeatures(backend, queues);
     this.config = new ConfigBytes(
       BLOCK_CONFIG_BYTES,
       (offset, value) => this.#writeConfig(offset, value),
     );
-    this.config.update((view) => this.#fillConfig(view));
+    this.config.update((view) => fillBlockConfig(view, backend, queues));
     backend.attach(this);
-  }
-
-  #fillConfig(view: DataView): void {
-    const { sectors, logicalBlockBytes, physicalBlockBytes, canDiscard, canWriteZeroes } =
-      this.#backend;
-    const at = CONFIG.at;
-    view.setBigUint64(at.capacity, BigInt(sectors), true);
-    view.setUint32(at.seg_max, SEG_MAX, true);
-    view.setUint32(at.blk_size, logicalBlockBytes, true);
-    view.setUint8(at.physical_block_exp, Math.log2(physicalBlockBytes / logicalBlockBytes));
-    view.setUint16(at.min_io_size, physicalBlockBytes / logicalBlockBytes, true);
-    view.setUint8(at.wce, 1);
-    if (this.queueSizes.length > 1) view.setUint16(at.num_queues, this.queueSizes.length, true);
-    if (canDiscard) {
-      view.setUint32(at.max_discard_sectors, MAX_RANGE_SECTORS, true);
-      view.setUint32(at.max_discard_seg, MAX_RANGES, true);
-      view.setUint32(at.discard_sector_alignment, logicalBlockBytes / SECTOR_BYTES, true);
-    }
-    if (canWriteZeroes) {
-      view.setUint32(at.max_write_zeroes_sectors, MAX_RANGE_SECTORS, true);
-      view.setUint32(at.max_write_zeroes_seg, MAX_RANGES, true);
-      view.setUint8(at.write_zeroes_may_unmap, canDiscard ? 1 : 0); // BLK-23
-    }
   }
 
   /** The driver may write one field: `writeback`, once it has negotiated CONFIG_WCE (BLK-07). */
@@ -324,24 +280,8 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
       if (result < slot.iovecs.bytes) return this.#continue(tag, slot, result);
       if (slot.stage === "read") slot.chain?.writer.commit(slot.total);
     }
-    this.#count(slot);
+    if (slot.stage !== "final-flush") this.#counts.done(slot.stage, slot.total);
     this.#finish(tag, slot, VIRTIO_BLK_S_OK);
-  }
-
-  #count({ stage, total }: Slot): void {
-    if (stage === "read") {
-      this.#add(READS, 1);
-      this.#add(READ_BYTES, total);
-    } else if (stage === "write") {
-      this.#add(WRITES, 1);
-      this.#add(WRITE_BYTES, total);
-    } else if (stage === "flush") {
-      this.#add(FLUSHES, 1);
-    }
-  }
-
-  #add(index: number, amount: number): void {
-    this.#counts[index] = (this.#counts[index] as number) + amount;
   }
 
   /** A short transfer: goes on where it stopped; no progress at all means the file has shrunk. */
@@ -371,7 +311,7 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
   }
 
   #fail(tag: number, slot: Slot, errno: number): void {
-    this.#add(FAILURES, 1);
+    this.#counts.failed();
     this.#failed(operationOf(slot), errno);
     this.#finish(tag, slot, VIRTIO_BLK_S_IOERR);
   }
@@ -394,7 +334,7 @@ export class BlockDevice implements VirtioDevice, BlockEvents {
   }
 
   batchEnd(): void {
-    this.#counters.publish(this.#counts); // before the driver hears of it: what it then asks for is there
+    this.#counts.publish(); // before the driver hears of it: what it then asks for is there
     for (const queue of this.#context?.queues ?? []) queue?.flush();
     if (this.#inFlight === 0) this.#settle();
   }

@@ -1,6 +1,7 @@
 /** A disk made of its configuration, on the I/O thread. */
 import type { HostResources, LiveDevice } from "../../src/virtio/device_maker.ts";
-import { BlockDevice, QUEUE_SIZE } from "./device.ts";
+import { QUEUE_SIZE } from "./config_space.ts";
+import { BlockDevice } from "./device.ts";
 import { diskFailure } from "./disk_backend.ts";
 import { openFileBackend, scratchOf } from "./file_backend.ts";
 import type { BlockConfig } from "./kind.ts";
