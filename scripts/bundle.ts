@@ -27,8 +27,8 @@ const MAIN = `${REQUIRE}await import(Deno.args[0] === "run" ? ${RUNS} : "./other
 const DATA = "src/guest";
 /** What `dinovisor test` has users' tests import: the modules themselves, for a bundle has no types. */
 const LIBRARY = ["src", "devices", "transports"];
-/** What the library never loads, and packages from npm with it. */
-const NO_LIBRARY = /^src\/(?:cli|std)$/;
+/** What the library never loads. */
+const NO_LIBRARY = /^src\/cli$/;
 
 /** Bundles into `directory`, which is made. Throws with what the bundler said. */
 export async function bundle(directory: string): Promise<void> {
@@ -45,6 +45,7 @@ export async function bundle(directory: string): Promise<void> {
     const isWanted = (path: string): boolean => !NO_LIBRARY.test(path.slice(ROOT.length));
     await copyFiles(`${ROOT}${folder}`, `${directory}/lib/${folder}`, isWanted);
   }
+  await Deno.copyFile(`${ROOT}deno.json`, `${directory}/lib/deno.json`); // the packages that src/std means
 }
 
 async function run(args: readonly string[]): Promise<void> {

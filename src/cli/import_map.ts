@@ -31,25 +31,37 @@ export async function importMapFor(
   directory: string,
   library: URL,
 ): Promise<ImportMap | undefined> {
+  const own = await readConfig(new URL("deno.json", library));
   const path = await nearestConfig(directory);
-  if (path === undefined) return { imports: ourImports(library), scopes: {} };
+  if (path === undefined) return mergedMap({}, new URL(`file://${directory}/`), library, own);
   const config = await readConfig(path);
   const importMap = typeof config.importMap === "string"
     ? new URL(config.importMap, `file://${path}`)
     : undefined;
   const source = importMap === undefined ? config : await readConfig(importMap);
-  return mergedMap(source, importMap ?? new URL(`file://${path}`), library);
+  return mergedMap(source, importMap ?? new URL(`file://${path}`), library, own);
 }
 
-/** Ours and those of `config`, which is read from `base`; undefined when it names our package. */
-export function mergedMap(config: DenoConfig, base: URL, library: URL): ImportMap | undefined {
+/**
+ * Our package and what `config`, which is read from `base`, imports; undefined when it names our package. What our modules
+ * import themselves, as our own configuration (`own`) has it, is for them alone.
+ */
+export function mergedMap(
+  config: DenoConfig,
+  base: URL,
+  library: URL,
+  own: DenoConfig,
+): ImportMap | undefined {
   const theirs = absolute(config.imports, base);
   if (config.name === PACKAGE || Object.keys(theirs).some((name) => name.startsWith(PACKAGE))) {
     return undefined;
   }
   const scopes = Object.entries(isRecord(config.scopes) ? config.scopes : {})
     .map(([scope, imports]) => [new URL(scope, base).href, absolute(imports, base)]);
-  return { imports: { ...theirs, ...ourImports(library) }, scopes: Object.fromEntries(scopes) };
+  return {
+    imports: { ...theirs, ...ourImports(library) },
+    scopes: { ...Object.fromEntries(scopes), [library.href]: absolute(own.imports, library) },
+  };
 }
 
 function ourImports(library: URL): Imports {

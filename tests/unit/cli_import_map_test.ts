@@ -10,8 +10,13 @@ const OURS = {
   "@dinovisor/dinovisor/machine": "file:///opt/dinovisor/lib/src/machine/mod.ts",
 };
 
+const OWN = { imports: { "tar": "npm:tar@3" } };
+const OWN_SCOPE = {
+  "file:///opt/dinovisor/lib/": { "tar": "npm:tar@3", "tar/": "npm:/tar@3/" },
+};
+
 Deno.test("without imports of its own a folder gets ours", () => {
-  assertEquals(mergedMap({}, BASE, LIBRARY), { imports: OURS, scopes: {} });
+  assertEquals(mergedMap({}, BASE, LIBRARY, OWN), { imports: OURS, scopes: OWN_SCOPE });
 });
 
 Deno.test("a folder keeps its imports, as they are seen from elsewhere", () => {
@@ -27,7 +32,7 @@ Deno.test("a folder keeps its imports, as they are seen from elsewhere", () => {
     "odd": 7,
   };
   const scopes = { "./vendor/": { "up": "./vendor/up.ts" } };
-  assertEquals(mergedMap({ imports, scopes }, BASE, LIBRARY), {
+  assertEquals(mergedMap({ imports, scopes }, BASE, LIBRARY, OWN), {
     imports: {
       "boards/": "file:///home/me/kernel/boards/",
       "up": "file:///home/me/up.ts",
@@ -42,12 +47,15 @@ Deno.test("a folder keeps its imports, as they are seen from elsewhere", () => {
       "page": "https://example.com/page.ts",
       ...OURS,
     },
-    scopes: { "file:///home/me/kernel/vendor/": { "up": "file:///home/me/kernel/vendor/up.ts" } },
+    scopes: {
+      "file:///home/me/kernel/vendor/": { "up": "file:///home/me/kernel/vendor/up.ts" },
+      ...OWN_SCOPE,
+    },
   });
 });
 
 Deno.test("a folder that names the package itself is left alone", () => {
   const imports = { "@dinovisor/dinovisor/testing": "./ours.ts" };
-  assertEquals(mergedMap({ imports }, BASE, LIBRARY), undefined);
-  assertEquals(mergedMap({ name: "@dinovisor/dinovisor" }, BASE, LIBRARY), undefined);
+  assertEquals(mergedMap({ imports }, BASE, LIBRARY, OWN), undefined);
+  assertEquals(mergedMap({ name: "@dinovisor/dinovisor" }, BASE, LIBRARY, OWN), undefined);
 });
