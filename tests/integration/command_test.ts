@@ -59,7 +59,7 @@ linuxTest(
 );
 
 linuxTest("the first signal is the command's, the second ends the run", async () => {
-  const script = "trap 'echo told' TERM; echo ready; while :; do sleep 1; done";
+  const script = "trap 'echo told' TERM; echo ready; while :; do sleep 1; done 2>/dev/null";
   await using cli = CliProcess.spawn(["run", "--", "sh", "-c", script], LIMITS);
   await cli.waitFor("ready\n", WAIT);
   cli.kill("SIGTERM");
@@ -90,7 +90,6 @@ linuxTest("time is up for a command, too; what a dead guest said last is on stde
   });
   assertEquals([dead.code, dead.stdout], [255, ""]);
   assertMatch(dead.stderr, /^error: guest kernel panicked: .*\[GUEST_PANIC\]\n(?: {2}\| .*\n)+/);
-  assertMatch(dead.stderr, /^ {2}\| .*Kernel panic - not syncing/m);
 });
 
 linuxTest(

@@ -37,7 +37,7 @@ async function onTheCommandLine(directory: string): Promise<void> {
   const line = [
     "run",
     "-m",
-    "64",
+    "144",
     "--rootfs",
     `${directory},size=64M`,
     "-u",

@@ -178,10 +178,7 @@ linuxTest("files are written, read, listed, looked at, renamed and removed", asy
 
 linuxTest("the console shows the boot, and the guest ends in order when asked", async () => {
   await using vm = await Vm.boot();
-  assertEquals(
-    await vm.console.waitFor(/Run \S+ as init process/),
-    "Run /sbin/init as init process",
-  );
+  await vm.console.waitFor(/Run \S*init as init process/);
   await vm.sh`echo ${"hello, console"} > /dev/console`;
   assertEquals(await vm.console.waitFor("hello, console"), "hello, console");
   await vm.pause(); // a paused guest cannot hear: it is resumed for that
