@@ -18,8 +18,10 @@ import {
   word,
 } from "./protocol.ts";
 
-/** A try takes up to two seconds by itself. */
-const MAX_TRIES = 10;
+/** A try takes up to two seconds by itself; a guest that starts a hundred commands on a slow host needs a minute. */
+const MAX_TRIES = 40;
+/** Calls that wait for the guest's answer at the same time: more would only make each of them late. */
+const MAX_CALLS = 8;
 const AGAIN_MS = 100;
 const ENOENT = 2;
 const E2BIG = 7;
@@ -48,6 +50,8 @@ export class Agent {
   readonly #machine: AgentMachine;
   readonly #greetings: VsockListener;
   #inputRoom = 0;
+  #calls = 0;
+  readonly #callers: (() => void)[] = [];
 
   /** Before the machine starts, or the agent's first call would be refused. */
   constructor(machine: AgentMachine) {
@@ -72,6 +76,19 @@ export class Agent {
 
   /** A session. A guest that is short of time, or has too many calls waiting, is called again. Rejects with AgentError. */
   async open(): Promise<VsockConnection> {
+    if (this.#calls === MAX_CALLS) {
+      await new Promise<void>((resolve) => this.#callers.push(resolve));
+    } else this.#calls++;
+    try {
+      return await this.#call();
+    } finally {
+      const next = this.#callers.shift(); // takes this one's place
+      if (next === undefined) this.#calls--;
+      else next();
+    }
+  }
+
+  async #call(): Promise<VsockConnection> {
     for (let tries = 1;; tries++) {
       try {
         return await this.#machine.connect({ vsock: AGENT_PORT });

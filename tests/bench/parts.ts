@@ -8,6 +8,7 @@ import { interruptRows } from "./parts/interrupts.ts";
 import { linuxRows } from "./parts/linux.ts";
 import { memoryRows } from "./parts/memory.ts";
 import { netRows } from "./parts/net.ts";
+import { sandboxRows } from "./parts/sandbox.ts";
 import { startRows } from "./parts/start.ts";
 import { switchRows } from "./parts/switch.ts";
 import { vsockRows } from "./parts/vsock.ts";
@@ -30,4 +31,5 @@ export const PARTS: Readonly<Record<string, Part>> = {
   switch: switchRows,
   vsock: vsockRows,
   linux: linuxRows,
+  sandbox: sandboxRows,
 };

@@ -95,6 +95,15 @@ agentTest("more input than there is room for ends the session and the command", 
   }
 });
 
+agentTest("a command that has closed its input is told of", async (stand) => {
+  using session = await stand.raw();
+  const line = "exec <&-; echo closed; exec sleep 1000";
+  await session.start(commandOf(["sh", "-c", line], { input: true }), 100);
+  await session.expect(FRAME.output);
+  await session.send(frame(FRAME.input, encoder.encode("nobody reads this")));
+  await session.expect(FRAME.inputClosed);
+});
+
 agentTest("codes and signals are those of the command", async (stand) => {
   assertEquals((await stand.sh("exit 0")).code, 0);
   assertEquals((await stand.sh("exit 255")).code, 255);
@@ -136,6 +145,14 @@ agentTest("the session goes on until nobody writes the output any more", async (
   await using child = await stand.spawn(["sh", "-c", "(sleep 0.3; echo late) & echo early"]);
   assertEquals((await child.status).code, 0);
   assertEquals(await child.stdout.text(), "early\nlate\n");
+});
+
+agentTest("a signal after the command's end is for nobody, its leftovers go on", async (stand) => {
+  using session = await stand.raw();
+  await session.start(commandOf(["sh", "-c", "(sleep 0.3; echo late) &"], { errors: false }), 100);
+  await session.expect(FRAME.exit);
+  await session.send(frame(FRAME.signal, words(15)));
+  assertEquals(new TextDecoder().decode((await session.expect(FRAME.output)).bytes), "late\n");
 });
 
 agentTest("what nobody reads any more breaks the command's pipe", async (stand) => {
@@ -221,7 +238,10 @@ agentTest("what cannot be started is said with the reason", async (stand, direct
 
 agentTest("variables and directory are as asked", async (stand, directory) => {
   const show = "pwd; env | grep -E '^(A|PATH|HOME|LONGER)=' | sort";
-  const { text } = await stand.sh(show, { environment: ["A=b", "HOME=/h", "LONGER=x"], directory });
+  const { text } = await stand.sh(show, {
+    environment: ["A=b", "HOME=/h", "LONGER=x", "PAT=1", "PATHS=2"],
+    directory,
+  });
   assertEquals(text, `${directory}\nA=b\nHOME=/h\nLONGER=x\nPATH=/usr/bin:/bin\n`);
   await using bare = await stand.spawn(["/usr/bin/env"], {
     clearEnvironment: true,
@@ -245,7 +265,10 @@ agentTest("frames may come byte by byte, and many at once", async (stand) => {
   for (const byte of start) await session.send(Uint8Array.of(byte));
   await session.expect(FRAME.started);
   const one = frame(FRAME.input, encoder.encode("ab"));
-  for (const byte of one) await session.send(Uint8Array.of(byte));
+  for (const byte of one) {
+    await session.send(Uint8Array.of(byte));
+    await delay(5); // or the agent would take several at once
+  }
   const many = Array.from({ length: 50 }, () => [...one]).flat();
   await session.send(Uint8Array.from([...many, ...frame(FRAME.inputEnd)]));
   let text = "";

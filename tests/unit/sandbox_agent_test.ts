@@ -72,7 +72,7 @@ Deno.test("a guest that does not answer in time is called again, while it runs",
   assertEquals(dead.told.calls, 1);
   const deaf = machine(call(), []);
   await assertRejects(() => deaf.agent.open(), AgentError);
-  assertEquals(deaf.told.calls, 10);
+  assertEquals(deaf.told.calls, 40);
 });
 
 const FAILURES: readonly (readonly [stage: number, errno: number, code: string])[] = [
@@ -110,4 +110,24 @@ Deno.test("a command whose agent goes away has no status, and its output no end"
   const reader = child.stdout.getReader();
   assertEquals((await reader.read()).value?.length, 3);
   await assertRejects(() => reader.read(), AgentError);
+});
+
+Deno.test("a guest is called eight times at once at most, and everybody gets through", async () => {
+  const waiting: PromiseWithResolvers<VsockConnection>[] = [];
+  const slow = new Agent({
+    status: "running",
+    listen: () => ({ close: () => {} }) as VsockListener,
+    connect: () => {
+      const answer = Promise.withResolvers<VsockConnection>();
+      waiting.push(answer);
+      return answer.promise;
+    },
+  });
+  const all = Array.from({ length: 30 }, () => slow.open());
+  for (let done = 0; done < 30; done++) {
+    await new Promise((resolve) => setTimeout(resolve));
+    assertEquals(waiting.length, Math.min(30, done + 8));
+    waiting[done]?.resolve(call());
+  }
+  assertEquals((await Promise.all(all)).length, 30);
 });
