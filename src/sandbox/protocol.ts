@@ -188,8 +188,12 @@ export function execFrame(request: ExecRequest): Uint8Array<ArrayBuffer> {
 
 /** What `execFrame` has made, read again: for an agent that is no program of ours. Throws ProtocolError. */
 export function execOf(request: Frame): ExecRequest {
-  const [wordCount, variableCount] = [word(request, 7), word(request, 8)];
-  const [directory = "", ...rest] = textsOf(request.bytes.subarray(40));
+  const [wordCount, variableCount, groupCount] = [7, 8, 9].map((index) => word(request, index)) as [
+    number,
+    number,
+    number,
+  ];
+  const [directory = "", ...rest] = textsOf(request.bytes.subarray(40 + 4 * groupCount));
   if (rest.length !== wordCount + variableCount) throw new ProtocolError("A short command");
   const flags = word(request, 0);
   const id = (index: number): number | undefined =>
@@ -202,6 +206,8 @@ export function execOf(request: Frame): ExecRequest {
     directory,
     user: id(1),
     group: id(2),
+    groups: Array.from({ length: groupCount }, (_, i) => word(request, 10 + i)),
+    exitLast: (flags & EXEC_EXIT_LAST) !== 0,
     input: (flags & EXEC_INPUT) !== 0,
     output: (flags & EXEC_NO_OUTPUT) === 0,
     errors: (flags & EXEC_NO_ERRORS) === 0,

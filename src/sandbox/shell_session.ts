@@ -1,6 +1,6 @@
 /** One session with the shell's agent: frames on one side, lines about a job on the other. */
 import type { VsockConnection } from "../machine/mod.ts";
-import { FRAME, type Frame, frame, FrameReader, word, words } from "./protocol.ts";
+import { execOf, FRAME, type Frame, frame, FrameReader, word, words } from "./protocol.ts";
 import { answerOf, jobOf } from "./shell_jobs.ts";
 
 /** What is said about a job. */
@@ -14,6 +14,8 @@ export type SendLine = (...line: readonly (string | number)[]) => Promise<unknow
 
 /** Room is told of in so many pieces at once: a line for each would cost the guest more than the piece. */
 const ROOM_PIECES = 8;
+/** How long an exit that is to be told last waits for outputs that somebody else may hold open. */
+const OUTPUT_GRACE_MS = 1000;
 /** include/uapi/asm-generic/errno.h */
 const ENOSYS = 38;
 const OUTPUTS = ["O", "E"] as const;
@@ -38,6 +40,9 @@ export class ShellSession {
   #wakeInput: (() => void) | undefined;
   #exitStatus = 0;
   #hasStarted = false;
+  #exitIsLast = false;
+  #isTold = false;
+  #untold: ReturnType<typeof setTimeout> | undefined;
   #isOver = false;
 
   constructor(send: SendLine) {
@@ -74,6 +79,7 @@ export class ShellSession {
     this.#request = request;
     const job = jobOf(request);
     if (job === undefined) return this.#refuse(request);
+    this.#exitIsLast = request.type === FRAME.exec && execOf(request).exitLast;
     await this.#send("run", job.pipes, new TextEncoder().encode(job.script).toBase64());
   }
 
@@ -174,7 +180,8 @@ export class ShellSession {
       case "exit":
         return this.#exit(request, Number(value));
       case "end":
-        if (!isCommand) this.#finish(request);
+        if (isCommand) this.#tellExit();
+        else this.#finish(request);
         return this.#end();
     }
   }
@@ -199,6 +206,16 @@ export class ShellSession {
     this.#exitStatus = status;
     this.#wakeInput?.();
     if (type !== FRAME.exec) return;
+    if (!this.#exitIsLast) return this.#tellExit();
+    // Behind its outputs, which programs that it has left may keep open for ever.
+    this.#untold = setTimeout(() => this.#tellExit(), OUTPUT_GRACE_MS);
+  }
+
+  #tellExit(): void {
+    clearTimeout(this.#untold);
+    if (this.#isTold) return;
+    this.#isTold = true;
+    const status = this.#exitStatus;
     // A shell does not tell a signal from a status above 128; programs seldom have such a one.
     const signal = status > 128 && status <= 128 + 64 ? status - 128 : 0;
     this.#say(frame(FRAME.exit, words(signal === 0 ? status : 0, signal)));
@@ -227,6 +244,7 @@ export class ShellSession {
   lost(reason: Error): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    clearTimeout(this.#untold);
     this.#wakeInput?.();
     this.#answer.abort(reason).catch(() => {});
     this.#ended.resolve();

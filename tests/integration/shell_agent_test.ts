@@ -56,9 +56,10 @@ async function stand(shell: readonly string[]): Promise<Stand> {
         directory: "",
         user: undefined,
         group: undefined,
-        input: false,
-        output: true,
-        errors: true,
+        groups: [],
+        input: "null",
+        output: "piped",
+        errors: "piped",
         terminal: undefined,
         ...options,
       }, undefined),
@@ -126,13 +127,13 @@ async function signals(on: Stand): Promise<void> {
 
 async function input(on: Stand): Promise<void> {
   const bytes = randomBytes(100_000);
-  await using cat = await on.spawn(["cat"], { input: true });
+  await using cat = await on.spawn(["cat"], { input: "piped" });
   const writer = cat.stdin.getWriter();
   const written = writer.write(bytes).then(() => writer.close());
   assertEquals((await cat.output()).stdout, bytes);
   await written;
   await using deaf = await on.spawn(["sh", "-c", "exec <&-; echo closed; sleep 100"], {
-    input: true,
+    input: "piped",
   });
   await deaf.stdout.getReader().read();
   await assertRejects(async () => {
