@@ -104,6 +104,11 @@ export async function readInitramfsProgramRecipe(
   return { key: await contentKey(...FREESTANDING_FLAGS, ...Object.values(sources)), sources };
 }
 
+/** The agent for guests without vsock: a script for a shell. */
+export async function readShellAgent(): Promise<string> {
+  return await readData("agent/agent.sh");
+}
+
 /** A freestanding program with its headers, and the one that all of them share. */
 async function readSources(...names: readonly string[]): Promise<FreestandingSources> {
   const files = [...names, "rootfs/freestanding.h"].map(async (name) =>

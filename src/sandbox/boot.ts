@@ -189,8 +189,8 @@ function missing({ tail }: VmConsole, reason: unknown): unknown {
   return new BootError("The guest's agent has not come up in time", "AGENT_MISSING", tail, {
     cause: reason,
     hint:
-      "it needs virtio-vsock, built in or loaded by the initrd's /init, and an initrd that the " +
-      'kernel unpacks; error.consoleTail is what the console said, agent: "none" does without',
+      "it needs virtio-vsock, or virtio-console and a shell, in the kernel or loaded by the initrd's " +
+      'own /init; error.consoleTail is what the console said, and agent: "none" does without',
   });
 }
 

@@ -186,6 +186,41 @@ export function execFrame(request: ExecRequest): Uint8Array<ArrayBuffer> {
   );
 }
 
+/** What `execFrame` has made, read again: for an agent that is no program of ours. Throws ProtocolError. */
+export function execOf(request: Frame): ExecRequest {
+  const [wordCount, variableCount, groupCount] = [7, 8, 9].map((index) => word(request, index)) as [
+    number,
+    number,
+    number,
+  ];
+  const [directory = "", ...rest] = textsOf(request.bytes.subarray(40 + 4 * groupCount));
+  if (rest.length !== wordCount + variableCount) throw new ProtocolError("A short command");
+  const flags = word(request, 0);
+  const id = (index: number): number | undefined =>
+    word(request, index) === UNCHANGED ? undefined : word(request, index);
+  const terminal = { columns: word(request, 3), rows: word(request, 4) };
+  return {
+    words: rest.slice(0, wordCount),
+    environment: rest.slice(wordCount),
+    clearEnvironment: (flags & EXEC_CLEAR_ENVIRONMENT) !== 0,
+    directory,
+    user: id(1),
+    group: id(2),
+    groups: Array.from({ length: groupCount }, (_, i) => word(request, 10 + i)),
+    exitLast: (flags & EXEC_EXIT_LAST) !== 0,
+    input: (flags & EXEC_INPUT) !== 0,
+    output: (flags & EXEC_NO_OUTPUT) === 0,
+    errors: (flags & EXEC_NO_ERRORS) === 0,
+    terminal: (flags & EXEC_TERMINAL) === 0 ? undefined : terminal,
+    credit: word(request, 5),
+  };
+}
+
+/** What `texts` has made, read again. */
+export function textsOf(bytes: Uint8Array<ArrayBuffer>): string[] {
+  return new TextDecoder().decode(bytes).split("\0").slice(0, -1);
+}
+
 /** Whether a frame made here is one the agent takes. */
 export function fits(bytes: Uint8Array<ArrayBufferLike>): boolean {
   return bytes.length <= HEADER_BYTES + MAX_FRAME_BYTES;

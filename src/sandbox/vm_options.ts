@@ -75,11 +75,12 @@ export interface VmOptions {
   readonly vsock?: { readonly cid?: number; readonly path?: string | URL };
   /**
    * How commands and files get into the guest. The default guest has an agent for vsock. A kernel of your own with an
-   * initrd is given one with `auto` (the default) and `vsock`: behind the initrd, and started beside its first program; it
-   * needs a driver for virtio-vsock there. `none`, and a kernel without an initrd: there are no commands and no files, and
-   * the guest has booted when it runs.
+   * initrd is given one, behind the initrd, and started beside its first program: with `vsock` a program that needs a driver
+   * for virtio-vsock there, with `sh` a script that needs a driver for virtio consoles and busybox in the initrd, and that
+   * knows no terminals, other users, or ports of the guest; with `auto`, the default, both, and the first that is up is
+   * taken. `none`, and a kernel without an initrd: there are no commands and no files, and the guest has booted when it runs.
    */
-  readonly agent?: "auto" | "vsock" | "none";
+  readonly agent?: "auto" | "vsock" | "sh" | "none";
 }
 
 const MIB = 2 ** 20;
@@ -115,7 +116,18 @@ export function configErrorOf({ field, message, code, hint }: Problem): ConfigEr
 export function carriedKindOf(
   { kernel, initrd, rootfs, agent = "auto" }: VmOptions,
 ): CarriedKind | undefined {
-  if (kernel === undefined || rootfs !== undefined || agent === "none") return undefined;
+  if (agent === "none") return undefined;
+  if (kernel === undefined || rootfs !== undefined) {
+    if (agent !== "sh") return undefined;
+    throw new ConfigError(
+      "agent",
+      'Cannot carry agent "sh" into the default guest',
+      "AGENT_IS_THERE",
+      {
+        hint: "leave agent out: that guest has a better one",
+      },
+    );
+  }
   if (initrd !== undefined) return agent;
   if (agent === "auto") return undefined;
   throw new ConfigError(

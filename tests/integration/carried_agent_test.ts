@@ -71,6 +71,29 @@ linuxTest("a user's kernel and initrd: commands and files, also behind another r
   });
 });
 
+linuxTest("where there is no vsock a script for a shell is the agent", async () => {
+  await withInitrd("while :; do sleep 1000; done", async (options) => {
+    await using vm = await Vm.boot({ ...options, agent: "sh" });
+    const { code, text, stderr } = await vm.output("sh", ["-c", "pwd; echo no >&2; exit 3"]);
+    assertEquals([code, text, new TextDecoder().decode(stderr)], [3, "/root\n", "no\n"]);
+    const missing = await assertRejects(() => vm.spawn("nothing"), VmError);
+    assertEquals(missing.code, "COMMAND_NOT_FOUND");
+    await vm.fs.writeTextFile("/tmp/it's", "hello\n");
+    assertEquals(await vm.fs.readTextFile("/tmp/it's"), "hello\n");
+    await using cat = await vm.spawn("cat", [], { stdin: "piped" });
+    const writer = cat.stdin.getWriter();
+    await writer.write(new TextEncoder().encode("typed"));
+    assertEquals(new TextDecoder().decode((await cat.stdout.getReader().read()).value), "typed");
+    await cat.kill("SIGTERM");
+    assertEquals((await cat.status).signal, "SIGTERM");
+    const crowd = Array.from({ length: 20 }, async (_, i) => {
+      const said = await vm.output("sh", ["-c", `echo ${i}; exit ${i}`]);
+      return [said.code, said.text];
+    });
+    assertEquals(await Promise.all(crowd), crowd.map((_, i) => [i, `${i}\n`]));
+  });
+});
+
 linuxTest("a guest without an agent is an error, not a wait", async () => {
   await withInitrd("sleep 1000", async (options) => {
     const made = temporaryInitrds();

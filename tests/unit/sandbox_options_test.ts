@@ -119,4 +119,7 @@ Deno.test("a kernel with an initrd is given an agent, unless somebody says other
   assertEquals(carriedKindOf({ kernel: "k", initrd: "i", agent: "none" }), undefined);
   const error = assertThrows(() => carriedKindOf({ kernel: "k", agent: "vsock" }), ConfigError);
   assertEquals([error.field, error.code], ["agent", "AGENT_NEEDS_INITRD"]);
+  assertEquals(carriedKindOf({ kernel: "k", initrd: "i", agent: "sh" }), "sh");
+  const there = assertThrows(() => carriedKindOf({ agent: "sh" }), ConfigError);
+  assertEquals([there.field, there.code], ["agent", "AGENT_IS_THERE"]);
 });

@@ -10,6 +10,7 @@ export { type AgentInitrd, type AgentRequest, initrdWithAgent } from "./agent_ar
 export { InitramfsError } from "./errors.ts";
 export type { InitramfsCode } from "./errors.ts";
 export { GUEST_MODULES } from "./guest_modules.ts";
+export { readShellAgent } from "../recipe.ts";
 export { compileAgent, compileInitramfsProgram } from "./program.ts";
 
 /** What goes into an initramfs. */
