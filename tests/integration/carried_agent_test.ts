@@ -71,26 +71,22 @@ linuxTest("a user's kernel and initrd: commands and files, also behind another r
   });
 });
 
+/** Each process of the script takes 0.1 s where ring 0 is emulated, and a command some 40 of them. */
+const SHELL_MS = 4 * LIMIT_MS;
+
+// What else the script can, shell_agent_test.ts has it do on the host.
 linuxTest("where there is no vsock a script for a shell is the agent", async () => {
   await withInitrd("while :; do sleep 1000; done", async (options) => {
-    await using vm = await Vm.boot({ ...options, agent: "sh" });
+    const signal = AbortSignal.timeout(SHELL_MS * SLOWNESS);
+    await using vm = await Vm.boot({ ...options, agent: "sh", signal });
     const { code, text, stderr } = await vm.output("sh", ["-c", "pwd; echo no >&2; exit 3"]);
     assertEquals([code, text, new TextDecoder().decode(stderr)], [3, "/root\n", "no\n"]);
     const missing = await assertRejects(() => vm.spawn("nothing"), VmError);
     assertEquals(missing.code, "COMMAND_NOT_FOUND");
     await vm.fs.writeTextFile("/tmp/it's", "hello\n");
     assertEquals(await vm.fs.readTextFile("/tmp/it's"), "hello\n");
-    await using cat = await vm.spawn("cat", [], { stdin: "piped" });
-    const writer = cat.stdin.getWriter();
-    await writer.write(new TextEncoder().encode("typed"));
-    assertEquals(new TextDecoder().decode((await cat.stdout.getReader().read()).value), "typed");
-    await cat.kill("SIGTERM");
-    assertEquals((await cat.status).signal, "SIGTERM");
-    const crowd = Array.from({ length: 20 }, async (_, i) => {
-      const said = await vm.output("sh", ["-c", `echo ${i}; exit ${i}`]);
-      return [said.code, said.text];
-    });
-    assertEquals(await Promise.all(crowd), crowd.map((_, i) => [i, `${i}\n`]));
+    const both = ["1", "2"].map((word) => vm.output("echo", [word]));
+    assertEquals((await Promise.all(both)).map((one) => one.text), ["1\n", "2\n"]);
   });
 });
 
