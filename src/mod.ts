@@ -25,7 +25,12 @@ export {
   VmError,
   type VmErrorOptions,
 } from "./sandbox/errors.ts";
-export type { GuestFs, GuestWatchOptions, GuestWriteOptions } from "./sandbox/guest_fs.ts";
+export type {
+  GuestFs,
+  GuestReadOptions,
+  GuestWatchOptions,
+  GuestWriteOptions,
+} from "./sandbox/guest_fs.ts";
 export type { GuestWatcher } from "./sandbox/guest_watcher.ts";
 export type { GuestOutput } from "./sandbox/guest_output.ts";
 export type { GuestProcess } from "./sandbox/guest_process.ts";

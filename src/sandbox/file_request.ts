@@ -29,14 +29,24 @@ export class FileRequest implements AsyncDisposable {
   readonly #reader: FrameReader;
   readonly #verb: string;
   readonly #path: string;
+  readonly #signal: AbortSignal | undefined;
 
-  /** To `verb` what is at `path`: for messages. */
-  constructor(connection: VsockConnection, verb: string, path: string) {
+  /** To `verb` what is at `path`: for messages. `signal` ends it: what is asked of it then rejects with its reason. */
+  constructor(connection: VsockConnection, verb: string, path: string, signal?: AbortSignal) {
     this.#connection = connection;
     this.#writer = connection.writable.getWriter();
     this.#reader = new FrameReader(connection.readable);
     this.#verb = verb;
     this.#path = path;
+    this.#signal = signal;
+    signal?.addEventListener("abort", this.#abort, { once: true });
+    if (signal?.aborted) this.#abort();
+  }
+
+  readonly #abort = (): void => this.close();
+
+  #lost(cause?: unknown): unknown {
+    return this.#signal?.aborted ? this.#signal.reason : gone(this.#verb, this.#path, cause);
   }
 
   /** Sends a frame. Rejects with AgentError. */
@@ -44,7 +54,7 @@ export class FileRequest implements AsyncDisposable {
     try {
       await this.#writer.write(bytes);
     } catch (cause) {
-      throw gone(this.#verb, this.#path, cause);
+      throw this.#lost(cause);
     }
   }
 
@@ -55,13 +65,13 @@ export class FileRequest implements AsyncDisposable {
       answer = await this.#reader.next();
     } catch (cause) {
       this.close();
-      throw gone(this.#verb, this.#path, cause);
+      throw this.#lost(cause);
     }
     if (answer !== undefined && PARTS.includes(answer.type)) return answer;
     this.close();
     if (answer?.type === FRAME.done) return undefined;
     if (answer?.type === FRAME.error) throw fileError(this.#verb, this.#path, word(answer, 0));
-    throw gone(this.#verb, this.#path);
+    throw this.#lost();
   }
 
   /** The end of an answer that has no more parts. */
@@ -71,6 +81,7 @@ export class FileRequest implements AsyncDisposable {
 
   /** It is of no interest any more. */
   close(): void {
+    this.#signal?.removeEventListener("abort", this.#abort);
     this.#connection.close();
   }
 

@@ -26,6 +26,12 @@ const DT_DIR = 4;
 const DT_REG = 8;
 const DT_LNK = 10;
 
+/** How a file is read, or a tree copied. */
+export interface GuestReadOptions {
+  /** Ends it: it rejects with its reason. */
+  readonly signal?: AbortSignal;
+}
+
 /** How a file is written. */
 export interface GuestWriteOptions {
   /** Permission bits of the file; of an existing one, too. 0o666 less the umask for a new one when left out. */
@@ -34,6 +40,8 @@ export interface GuestWriteOptions {
   readonly append?: boolean;
   /** Only if there is none yet. */
   readonly createNew?: boolean;
+  /** Ends it: it rejects with its reason, and what was written by then stays. */
+  readonly signal?: AbortSignal;
 }
 
 /** How changes are watched. */
@@ -54,21 +62,21 @@ export class GuestFs {
   }
 
   /** The whole of a file. */
-  async readFile(path: string): Promise<Uint8Array<ArrayBuffer>> {
-    return await this.readStream(path).bytes();
+  async readFile(path: string, options?: GuestReadOptions): Promise<Uint8Array<ArrayBuffer>> {
+    return await this.readStream(path, options).bytes();
   }
 
   /** The whole of a file, as text (UTF-8). */
-  async readTextFile(path: string): Promise<string> {
-    return await this.readStream(path).text();
+  async readTextFile(path: string, options?: GuestReadOptions): Promise<string> {
+    return await this.readStream(path, options).text();
   }
 
   /** A file piece by piece, read as fast as it is taken. The stream fails when the file cannot be read. */
-  readStream(path: string): GuestReadable {
+  readStream(path: string, { signal }: GuestReadOptions = {}): GuestReadable {
     let request: FileRequest | undefined;
     return new GuestReadable({
       pull: async (controller) => {
-        request ??= await this.#begin(FRAME.read, "read", path);
+        request ??= await this.#begin(FRAME.read, "read", path, { signal });
         const piece = await request.next();
         if (piece?.type === FRAME.content) controller.enqueue(piece.bytes);
         else controller.close();
@@ -81,16 +89,17 @@ export class GuestFs {
   async writeFile(
     path: string,
     data: Uint8Array<ArrayBufferLike> | ReadableStream<Uint8Array<ArrayBufferLike>>,
-    { mode, append = false, createNew = false }: GuestWriteOptions = {},
+    { mode, append = false, createNew = false, signal }: GuestWriteOptions = {},
   ): Promise<void> {
     const flags = (append ? WRITE_APPEND : 0) | (createNew ? WRITE_NEW : 0);
-    await using request = await this.#begin(FRAME.write, "write", path, { flags, mode });
+    await using request = await this.#begin(FRAME.write, "write", path, { flags, mode, signal });
     const stream = data instanceof ReadableStream ? data : ReadableStream.from([data]);
-    for await (const chunk of stream) {
+    const write = async (chunk: Uint8Array<ArrayBufferLike>): Promise<void> => {
       for (let at = 0; at < chunk.length; at += PIECE_BYTES) {
         await request.send(frame(FRAME.data, chunk.subarray(at, at + PIECE_BYTES)));
       }
-    }
+    };
+    await stream.pipeTo(new WritableStream({ write }), signal === undefined ? {} : { signal });
     await request.send(frame(FRAME.data));
     await request.done();
   }
@@ -182,31 +191,41 @@ export class GuestFs {
   /**
    * Copies a file or a whole directory of the host into the guest, and makes the directories above it. Links are followed.
    */
-  async upload(host: string | URL, guest: string): Promise<void> {
-    await upload(this, host, guest);
+  async upload(
+    host: string | URL,
+    guest: string,
+    { signal }: GuestReadOptions = {},
+  ): Promise<void> {
+    await upload(this, host, guest, signal);
   }
 
   /**
    * Copies a file or a whole directory of the guest to the host, and makes the directories above it. Symbolic links are left
    * out, since the guest could lead them anywhere.
    */
-  async download(guest: string, host: string | URL): Promise<void> {
-    await download(this, guest, host);
+  async download(
+    guest: string,
+    host: string | URL,
+    { signal }: GuestReadOptions = {},
+  ): Promise<void> {
+    await download(this, guest, host, signal);
   }
 
   async #begin(
     type: number,
     verb: string,
     path: string,
-    { flags = 0, mode = UNCHANGED, other }: {
+    { flags = 0, mode = UNCHANGED, other, signal }: {
       readonly flags?: number;
       readonly mode?: number | undefined;
       readonly other?: string;
+      readonly signal?: AbortSignal | undefined;
     } = {},
   ): Promise<FileRequest> {
     const paths = other === undefined ? [path] : [path, other];
     if (paths.some(hasNul)) throw new TypeError(`A path has no NUL in it: ${JSON.stringify(path)}`);
-    const request = new FileRequest(await this.#agent.open(), verb, path);
+    signal?.throwIfAborted();
+    const request = new FileRequest(await this.#agent.open(), verb, path, signal);
     await request.send(frame(type, words(flags, mode), texts(...paths)));
     return request;
   }

@@ -25,13 +25,17 @@ export class GuestPorts {
     this.#agent = agent;
   }
 
-  /** Calls a program in the guest that listens on 127.0.0.1. Rejects with VmError PORT_REFUSED, and AgentError. */
-  async connect(port: number): Promise<VsockConnection> {
+  /** Calls a program in the guest that listens on 127.0.0.1. Rejects with VmError PORT_REFUSED, AgentError, the signal's reason. */
+  async connect(port: number, signal?: AbortSignal): Promise<VsockConnection> {
     if (!Number.isInteger(port) || port < 1 || port > 65535) {
       throw new VmError(`Cannot use port ${port}: 1 to 65535 are possible`, "PORT_INVALID");
     }
+    signal?.throwIfAborted();
     const connection = await this.#agent.open();
+    const abort = (): void => connection.close();
+    signal?.addEventListener("abort", abort, { once: true });
     try {
+      signal?.throwIfAborted();
       const writer = connection.writable.getWriter();
       await writer.write(frame(FRAME.dial, words(port)));
       writer.releaseLock();
@@ -49,7 +53,9 @@ export class GuestPorts {
         : new VmError(`Cannot call port ${port} in the guest: errno ${errno}`, "PORT_FAILED");
     } catch (error) {
       connection.close();
-      throw error;
+      throw signal?.aborted ? signal.reason : error;
+    } finally {
+      signal?.removeEventListener("abort", abort);
     }
   }
 

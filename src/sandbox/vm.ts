@@ -190,12 +190,14 @@ export class Vm implements AsyncDisposable {
 
   /**
    * Calls a program in the guest: on a TCP port of 127.0.0.1 there, by way of the agent, or on a vsock port. Rejects with
-   * VmError PORT_REFUSED, MachineError VSOCK_REFUSED when nobody listens there.
+   * VmError PORT_REFUSED, MachineError VSOCK_REFUSED when nobody listens there; with the reason of the signal.
    */
   async connect(
-    to: { readonly port: number } | { readonly vsock: number; readonly signal?: AbortSignal },
+    to: ({ readonly port: number } | { readonly vsock: number }) & {
+      readonly signal?: AbortSignal;
+    },
   ): Promise<VsockConnection> {
-    if ("port" in to) return await this.#ports.connect(to.port);
+    if ("port" in to) return await this.#ports.connect(to.port, to.signal);
     return await this.#machine.connect(to);
   }
 

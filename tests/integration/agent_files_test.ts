@@ -191,3 +191,33 @@ agentTest("a port's bytes go both ways, each until its own end", async ({ ports 
   free.close();
   await assertRejects(() => ports.connect(closed), VmError, "Nobody listens");
 });
+
+agentTest("a signal ends reading, writing and copying with its reason", async ({ fs }, at) => {
+  const reason = new Error("enough");
+  const reading = new AbortController();
+  const endless = fs.readFile("/dev/zero", { signal: reading.signal });
+  const writing = new AbortController();
+  let cancelled: unknown;
+  const stuck = new ReadableStream<Uint8Array>({
+    start: (controller) => controller.enqueue(new Uint8Array(10)),
+    cancel: (why) => void (cancelled = why),
+  });
+  const half = fs.writeFile(`${at}/half`, stuck, { signal: writing.signal });
+  const size = () => Deno.statSync(`${at}/half`).size;
+  while (await fs.stat(`${at}/half`).then(size, () => 0) < 10) await delay(10);
+  reading.abort(reason);
+  writing.abort(reason);
+  for (const ended of [endless, half]) {
+    assertEquals(await assertRejects(() => ended), reason);
+  }
+  assertEquals([cancelled, size()], [reason, 10]);
+  const signal = AbortSignal.abort(reason);
+  for (
+    const never of [
+      () => fs.readTextFile(`${at}/half`, { signal }),
+      () => fs.upload(at, `${at}/copy`, { signal }),
+      () => fs.download(at, `${at}/copy`, { signal }),
+    ]
+  ) assertEquals(await assertRejects(never), reason);
+  assertEquals([...Deno.readDirSync(at)].map(({ name }) => name), ["half"]);
+});
