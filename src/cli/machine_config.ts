@@ -42,16 +42,17 @@ export function machineConfig(settings: RunSettings, guest?: GuestFiles): Machin
 }
 
 /**
- * The default guest comes to hvc0, unless the user took that word away. With a kernel of ours, which needs no initramfs,
- * its terminal does not echo before init says so (0005-no-early-echo.patch); stock kernels echo from the start.
+ * The default guest's kernel comes to hvc0, and with it what runs on its console, unless the user took that word away.
+ * With a kernel of ours, which needs no initramfs, the terminal does not echo before an init of ours says so
+ * (0005-no-early-echo.patch); stock kernels echo from the start, and another init may throw away what is there already.
  */
 function consoleOf(
   { console, cmdlineOnly, kernel }: RunSettings,
   guest: GuestFiles | undefined,
 ): ConsoleConfigMode {
   if (console.mode !== "auto" || guest === undefined || cmdlineOnly !== undefined) return console;
-  if (kernel !== undefined || !startsAgent(guest)) return console; // who knows where theirs goes
-  const isOurs = kernel === undefined && guest.initrd === undefined;
+  if (kernel !== undefined) return console; // who knows where theirs goes
+  const isOurs = guest.initrd === undefined && startsAgent(guest);
   return { mode: "auto", input: "virtio", ...(isOurs ? { takesTypeAhead: true } : {}) };
 }
 

@@ -65,6 +65,8 @@ Deno.test("input waits for the default guest's virtio console, unless the user c
   assertEquals(consoleOf(), { mode: "auto", input: "virtio", takesTypeAhead: true });
   const stock = { ...GUEST, initrd: "/cache/initrd" };
   assertEquals(machineConfig(settingsOf(), stock).console, { mode: "auto", input: "virtio" });
+  const disk = { ...GUEST, rootfs: { hasAgent: false, overlay: true } };
+  assertEquals(machineConfig(settingsOf(), disk).console, { mode: "auto", input: "virtio" });
   assertEquals(consoleOf("--cmdline-only", "console=ttyS0"), { mode: "auto" });
   assertEquals(consoleOf("--console", "serial"), { mode: "serial" });
 });
