@@ -132,7 +132,7 @@ const MISTAKES: readonly Mistake[] = [
   {
     name: "a disk with a word we do not know",
     args: (directory) => ["--disk", `${directory.empty("disk.img", MIB)},readonly`],
-    errors: [/"readonly" is not one of ro, direct, id=ID, queues=N \[DISK_INVALID\]$/],
+    errors: [/"readonly" is not one of ro, direct, overlay, id=ID, queues=N \[DISK_INVALID\]$/],
   },
   {
     name: "the same disk twice, writable",

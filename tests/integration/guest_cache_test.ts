@@ -239,7 +239,7 @@ Deno.test("the kernel's configuration has what the monitor relies on", async () 
   for (const name of ["PCI", "ACPI", "SMP", "MODULES", "CMDLINE_OVERRIDE"]) {
     assert.equal(options.has(name), false, name);
   }
-  assert.ok(patches.some(({ text }) => text.includes("outb(0, EXIT_REGISTER_PORT)")));
+  assert.ok(patches.some(({ text }) => text.includes("writeb(SLEEP_NOW_S5, sleep_control)")));
   for (const { name, text } of patches) assert.match(text, /^--- a\/\S+\n\+\+\+ b\/\S+$/m, name);
 });
 
