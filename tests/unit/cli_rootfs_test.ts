@@ -65,5 +65,5 @@ Deno.test("a root of the user's is the first disk, and nothing is written to it"
   const image = machineConfig(console, own);
   assertEquals(image.kernel.cmdline, "root=/dev/vda rw quiet loglevel=3");
   assertEquals("overlay" in (image.devices[0] ?? {}), false);
-  assertEquals(image.console, { mode: "auto" });
+  assertEquals(image.console, { mode: "auto", input: "virtio" });
 });
