@@ -171,7 +171,12 @@ let symbols: Libc | undefined;
 
 /** The C library, opened on first use in each isolate. Throws when none of the usual places has one. */
 export function libc(): Libc {
-  return symbols ??= openLibc();
+  if (symbols !== undefined) return symbols;
+  symbols = openLibc();
+  // Found before anything can fail: to look for it when something has, Deno and V8 would run code that sets it anew.
+  errnoWord = errnoOf(symbols);
+  errno(); // compiled, for the same reason
+  return symbols;
 }
 
 function openLibc(): Libc {
@@ -232,13 +237,14 @@ let errnoWord: Int32Array | undefined;
  * which is sound because an isolate stays on one thread (and no `nonblocking` call is used).
  */
 export function errno(): number {
-  if (errnoWord === undefined) {
-    const pointer = libc().__errno_location();
-    if (pointer === null) throw new Error("Cannot find errno");
-    // SAFETY: glibc returns the address of the calling thread's int, valid as long as the thread lives.
-    errnoWord = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(pointer, 4));
-  }
-  return errnoWord[0] ?? 0;
+  return errnoWord?.[0] ?? 0; // nothing has failed before the library was opened
+}
+
+function errnoOf({ __errno_location }: Libc): Int32Array<ArrayBuffer> {
+  const pointer = __errno_location();
+  if (pointer === null) throw new Error("Cannot find errno");
+  // SAFETY: glibc returns the address of the calling thread's int, valid as long as the thread lives.
+  return new Int32Array(Deno.UnsafePointerView.getArrayBuffer(pointer, 4));
 }
 
 const encoder = new TextEncoder();
