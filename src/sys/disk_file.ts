@@ -57,7 +57,9 @@ export class DiskFile implements Disposable {
         this.logicalBlockBytes = 512;
         this.physicalBlockBytes = 4096; // pages: what the host's cache reads and writes
       }
-      this.isMemory = MEMORY_FILE_SYSTEMS.includes(this.#fileSystem());
+      // The node of a block device lies in devtmpfs, its data do not.
+      this.isMemory = stat.isBlockDevice !== true &&
+        MEMORY_FILE_SYSTEMS.includes(this.#fileSystem());
       this.canPunch = !readOnly && this.#probePunch();
     } catch (error) {
       this.#fd.close();
