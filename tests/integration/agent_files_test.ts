@@ -190,6 +190,13 @@ agentTest("a port's bytes go both ways, each until its own end", async ({ ports 
   const closed = (free.addr as Deno.NetAddr).port;
   free.close();
   await assertRejects(() => ports.connect(closed), VmError, "Nobody listens");
+  const reason = new Error("enough");
+  const late = new AbortController();
+  const call = ports.connect(port, late.signal);
+  late.abort(reason); // while the agent is being called
+  assertEquals(await assertRejects(() => call), reason);
+  const over = AbortSignal.abort(reason);
+  assertEquals(await assertRejects(() => ports.connect(port, over)), reason);
 });
 
 agentTest("a signal ends reading, writing and copying with its reason", async ({ fs }, at) => {

@@ -117,6 +117,8 @@ Deno.test("a kernel with an initrd is given an agent, unless somebody says other
   assertEquals(carriedKindOf({ kernel: "k", initrd: "i" }), "auto");
   assertEquals(carriedKindOf({ kernel: "k", initrd: "i", agent: "vsock" }), "vsock");
   assertEquals(carriedKindOf({ kernel: "k", initrd: "i", agent: "none" }), undefined);
+  // A root of the user's has an agent of its own.
+  assertEquals(carriedKindOf({ kernel: "k", initrd: "i", rootfs: "r" }), undefined);
   const error = assertThrows(() => carriedKindOf({ kernel: "k", agent: "vsock" }), ConfigError);
   assertEquals([error.field, error.code], ["agent", "AGENT_NEEDS_INITRD"]);
   assertEquals(carriedKindOf({ kernel: "k", initrd: "i", agent: "sh" }), "sh");
