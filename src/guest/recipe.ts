@@ -37,7 +37,7 @@ const AGENT_SOURCES = [
 
 /** Raise it when the way of building changes and the files do not. */
 const KERNEL_RECIPE_VERSION = "1";
-const ROOT_RECIPE_VERSION = "2";
+const ROOT_RECIPE_VERSION = "3";
 
 /** Everything a kernel build takes besides the source. */
 export interface KernelRecipe {

@@ -4,6 +4,7 @@
 import { BUILD_ENVIRONMENT, BuildLog } from "./build_log.ts";
 import { type Artifact, type ArtifactCache, contentKey } from "./cache.ts";
 import { ensureDebianPackages } from "./debian_packages.ts";
+import { dhcpScript } from "./dhcp_script.ts";
 import { GuestBuildError } from "./errors.ts";
 import type { BuildOptions } from "./mod.ts";
 import {
@@ -44,16 +45,7 @@ const FILES: Readonly<Record<string, string>> = {
   "etc/hosts": "127.0.0.1 localhost\n",
   "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/tmp:/bin/sh\n",
   "etc/profile": "export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n",
-  [DHCP_SCRIPT]: `#!/bin/sh
-# What udhcpc calls with what it has learnt.
-[ "$1" = bound ] || [ "$1" = renew ] || exit 0
-ip address replace "$ip/\${mask:-24}" dev "$interface"
-[ -z "$mtu" ] || ip link set "$interface" mtu "$mtu"
-for gateway in $router; do
-  ip route replace default via "$gateway" dev "$interface" && break
-done
-for server in $dns; do echo "nameserver $server"; done > /run/resolv.conf
-`,
+  [DHCP_SCRIPT]: dhcpScript("/bin/busybox"),
 };
 
 /** A fixed identity, so that equal contents give equal images. */

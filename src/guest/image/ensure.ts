@@ -4,6 +4,7 @@
 import { BuildLog } from "../build_log.ts";
 import { type Artifact, ArtifactCache, cacheDirectory, contentKey } from "../cache.ts";
 import { ensureDebianPackages } from "../debian_packages.ts";
+import { dhcpScript } from "../dhcp_script.ts";
 import { type BuildOptions, ensureArtifact } from "../ensure.ts";
 import { ensureRootImage } from "../mod.ts";
 import { readRootRecipe } from "../recipe.ts";
@@ -22,20 +23,7 @@ const PACKAGES = ["e2fsprogs"];
 /** Our programs in the default root, and in our folder of a root of the user's. */
 const PROGRAMS = { init: "/sbin/init", agent: "/sbin/agent", busybox: "/bin/busybox" } as const;
 
-/** What udhcpc calls in a root of the user's: its own programs may be anything. */
-const DHCP_SCRIPT = `#!/.dinovisor/busybox sh
-# What udhcpc calls with what it has learnt.
-[ "$1" = bound ] || [ "$1" = renew ] || exit 0
-b=/.dinovisor/busybox
-$b ip address replace "$ip/\${mask:-24}" dev "$interface"
-[ -z "$mtu" ] || $b ip link set "$interface" mtu "$mtu"
-for gateway in $router; do
-  $b ip route replace default via "$gateway" dev "$interface" && break
-done
-# Often it is a link to what a daemon would have made.
-[ -s /etc/resolv.conf ] || $b rm -f /etc/resolv.conf
-for server in $dns; do echo "nameserver $server"; done > /etc/resolv.conf
-`;
+const DHCP_SCRIPT = dhcpScript("/.dinovisor/busybox");
 
 /** A root as a disk. */
 export interface PreparedRoot {
