@@ -63,6 +63,18 @@ const NET_DEPENDENT = NET_FEATURES &
     net.VIRTIO_NET_F_MAC | net.VIRTIO_NET_F_MRG_RXBUF | net.VIRTIO_NET_F_STATUS |
     net.VIRTIO_NET_F_CTRL_VQ | net.VIRTIO_NET_F_MQ);
 
+/** What all disks have in common. */
+const DISK = {
+  knownFeatures: VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_RO | VIRTIO_BLK_F_BLK_SIZE |
+    VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_CONFIG_WCE |
+    VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES,
+  configBytes: 60,
+  writableConfig: [WRITEBACK],
+  changesConfig: false,
+  answers: true,
+  holdsMany: true,
+};
+
 export const DEVICES: readonly DeviceRow[] = [
   {
     name: "echo",
@@ -76,40 +88,20 @@ export const DEVICES: readonly DeviceRow[] = [
     holdsMany: true,
   },
   {
+    ...DISK,
     name: "block",
     make: (ram) => blockSpecimen(ram),
-    knownFeatures: VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_RO | VIRTIO_BLK_F_BLK_SIZE |
-      VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_CONFIG_WCE |
-      VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES,
-    configBytes: 60,
-    writableConfig: [WRITEBACK],
-    changesConfig: false,
-    answers: true,
-    holdsMany: true,
   },
   {
+    ...DISK,
     name: "block with four queues",
     make: (ram) => blockSpecimen(ram, 4),
-    knownFeatures: VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_RO | VIRTIO_BLK_F_BLK_SIZE |
-      VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_CONFIG_WCE |
-      VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES | VIRTIO_BLK_F_MQ,
-    configBytes: 60,
-    writableConfig: [WRITEBACK],
-    changesConfig: false,
-    answers: true,
-    holdsMany: true,
+    knownFeatures: DISK.knownFeatures | VIRTIO_BLK_F_MQ,
   },
   {
+    ...DISK,
     name: "block with an overlay",
     make: (ram) => overlaySpecimen(ram),
-    knownFeatures: VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_RO | VIRTIO_BLK_F_BLK_SIZE |
-      VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_CONFIG_WCE |
-      VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES,
-    configBytes: 60,
-    writableConfig: [WRITEBACK],
-    changesConfig: false,
-    answers: true,
-    holdsMany: true,
   },
   {
     name: "console",
