@@ -269,13 +269,12 @@ function blockSpecimen(ram: GuestRam, queues = 1): Specimen {
 }
 
 function overlaySpecimen(ram: GuestRam): Specimen {
-  const { overlay, base, scratch } = fakeOverlay(ram);
+  const { overlay, base, scratch, sector } = fakeOverlay(ram);
   const both = [base, scratch];
   return {
     device: new BlockDevice(overlay, "conformance"),
     queue: 0,
-    request: (seed) =>
-      blockReadRequest(seed % base.sectors, sectorsOf(base, seed % base.sectors, 1)),
+    request: (seed) => blockReadRequest(seed % base.sectors, sector(seed % base.sectors)),
     stall: () => {
       for (const disk of both) disk.holding = true;
     },

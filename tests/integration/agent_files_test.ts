@@ -212,11 +212,10 @@ agentTest("a signal ends reading, writing and copying with its reason", async ({
   const half = fs.writeFile(`${at}/half`, stuck, { signal: writing.signal });
   const size = () => Deno.statSync(`${at}/half`).size;
   while (await fs.stat(`${at}/half`).then(size, () => 0) < 10) await delay(10);
+  const ended = [endless, half].map((copying) => assertRejects(() => copying)); // each is waited for from now on
   reading.abort(reason);
   writing.abort(reason);
-  for (const ended of [endless, half]) {
-    assertEquals(await assertRejects(() => ended), reason);
-  }
+  assertEquals(await Promise.all(ended), [reason, reason]);
   assertEquals([cancelled, size()], [reason, 10]);
   const signal = AbortSignal.abort(reason);
   for (

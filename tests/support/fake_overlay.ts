@@ -3,6 +3,7 @@ import { ClusterMap } from "../../devices/block/cluster_map.ts";
 import { CopyMemory, copyMemoryBytes } from "../../devices/block/copy_memory.ts";
 import { OverlayBackend } from "../../devices/block/overlay_backend.ts";
 import { gpa } from "../../src/memory/guest_memory.ts";
+import { sectorsOf } from "./block_requests.ts";
 import { FakeDisk } from "./fake_disk.ts";
 import type { GuestRam } from "./guest_ram.ts";
 
@@ -11,6 +12,8 @@ export interface FakeOverlay {
   readonly base: FakeDisk;
   readonly scratch: FakeDisk;
   readonly map: ClusterMap;
+  /** What a read of this sector is to see. */
+  sector(index: number): Uint8Array<ArrayBuffer>;
   /** What was said when the copy memory was released. */
   readonly released: boolean[];
 }
@@ -31,5 +34,7 @@ export function fakeOverlay(ram: GuestRam, sectors = 64, clusterBytes = 2048): F
     release: (inUse) => void released.push(inUse),
   }, clusterBytes);
   const overlay = new OverlayBackend(base, scratch, map, memory);
-  return { overlay, base, scratch, map, released };
+  const sector = (index: number) =>
+    sectorsOf(map.isCopied(map.at(index * 512)) ? scratch : base, index, 1);
+  return { overlay, base, scratch, map, sector, released };
 }
