@@ -3,6 +3,7 @@ import { type BenchDisk, dinovisor, type Monitor, qemu } from "../monitors.ts";
 import { type GuestResult, guestRow, MIB, type Setting, tinyGuest } from "../setting.ts";
 import type { Row, RowHead, Step, Target } from "../table.ts";
 import { directRefusal, DiskDirectory } from "../../support/disk_image.ts";
+import { LoopDevice, loopRefusal } from "../../support/loop_device.ts";
 
 const DISK_MIB = 512;
 const QUICK_DISK_MIB = 64;
@@ -41,6 +42,18 @@ export async function directRows(setting: Setting): Promise<Row[]> {
   return [];
 }
 
+/** A disk that is as steady as memory and has a queue of requests as real ones have: what the others cannot show. */
+export async function loopRows(setting: Setting): Promise<Row[]> {
+  const refusal = loopRefusal();
+  if (refusal !== undefined) {
+    console.error(`loop device left out: ${refusal}`);
+    return [];
+  }
+  using directory = new DiskDirectory("fast");
+  using loop = new LoopDevice(randomImage(setting, directory));
+  return await diskRows(setting, "loop device, O_DIRECT", { path: loop.path, direct: true }, 1);
+}
+
 async function placeRows(
   setting: Setting,
   where: "disk" | "fast",
@@ -49,15 +62,27 @@ async function placeRows(
   share: number,
 ): Promise<Row[]> {
   using directory = new DiskDirectory(where);
-  const path = directory.random("disk.img", (setting.quick ? QUICK_DISK_MIB : DISK_MIB) * MIB, 1);
+  const path = randomImage(setting, directory);
   using file = Deno.openSync(path, { read: true, write: true });
   file.syncDataSync(); // or the first to read past the cache waits for all of it to be written
+  return await diskRows(setting, name, { path, direct }, share);
+}
+
+function randomImage(setting: Setting, directory: DiskDirectory): string {
+  return directory.random("disk.img", (setting.quick ? QUICK_DISK_MIB : DISK_MIB) * MIB, 1);
+}
+
+async function diskRows(
+  setting: Setting,
+  name: string,
+  disk: BenchDisk,
+  share: number,
+): Promise<Row[]> {
   const uring = qemu("io_uring", "stdio", "QEMU io_uring");
   // aio=native needs O_DIRECT.
-  const others = direct ? [qemu("native", "stdio", "QEMU native"), uring] : [uring];
-  const place: Place = { name, disk: { path, direct }, others, share };
+  const others = disk.direct ? [qemu("native", "stdio", "QEMU native"), uring] : [uring];
   const rows: Row[] = [];
-  for (const load of LOADS) rows.push(await loadRow(setting, place, load));
+  for (const load of LOADS) rows.push(await loadRow(setting, { name, disk, others, share }, load));
   return rows;
 }
 
