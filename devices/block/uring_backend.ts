@@ -7,7 +7,9 @@ import {
   IORING_FSYNC_DATASYNC,
   IORING_OP_FALLOCATE,
   IORING_OP_FSYNC,
+  IORING_OP_READ,
   IORING_OP_READV,
+  IORING_OP_WRITE,
   IORING_OP_WRITEV,
   RWF_DSYNC,
 } from "../../src/abi/linux.ts";
@@ -62,11 +64,17 @@ export class UringBackend extends DiskBackend implements BlockBackend, Watcher, 
   }
 
   read(tag: number, into: IovecList, offset: number): void {
+    if (into.count === 1) {
+      return this.#push(IORING_OP_READ, offset, into.address, into.bytes, 0, tag);
+    }
     this.#push(IORING_OP_READV, offset, addressFor(into), into.count, 0, tag);
   }
 
   write(tag: number, from: IovecList, offset: number, durable: boolean): void {
     const flags = durable ? RWF_DSYNC : 0;
+    if (from.count === 1) {
+      return this.#push(IORING_OP_WRITE, offset, from.address, from.bytes, flags, tag);
+    }
     this.#push(IORING_OP_WRITEV, offset, addressFor(from), from.count, flags, tag);
   }
 

@@ -212,6 +212,7 @@ export const SYS_io_uring_register = 427;
 export const IORING_OFF_SQ_RING = 0;
 export const IORING_OFF_SQES = 0x10000000;
 export const IORING_FEAT_SINGLE_MMAP = 1;
+export const IORING_FEAT_RW_CUR_POS = 8;
 export const IORING_ENTER_GETEVENTS = 1;
 export const IORING_SETUP_COOP_TASKRUN = 0x100;
 export const IORING_SETUP_TASKRUN_FLAG = 0x200;
@@ -222,6 +223,8 @@ export const IORING_OP_READV = 1;
 export const IORING_OP_WRITEV = 2;
 export const IORING_OP_FSYNC = 3;
 export const IORING_OP_FALLOCATE = 17;
+export const IORING_OP_READ = 22;
+export const IORING_OP_WRITE = 23;
 export const IORING_FSYNC_DATASYNC = 1;
 
 export const io_sqring_offsets = struct("struct io_sqring_offsets", {

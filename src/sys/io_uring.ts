@@ -8,6 +8,7 @@ import {
   io_uring_params,
   io_uring_sqe,
   IORING_ENTER_GETEVENTS,
+  IORING_FEAT_RW_CUR_POS,
   IORING_FEAT_SINGLE_MMAP,
   IORING_OFF_SQ_RING,
   IORING_OFF_SQES,
@@ -23,6 +24,8 @@ import { Mapping } from "./mmap.ts";
 import { check, EAGAIN, EINTR, EINVAL, SysError } from "./sys_error.ts";
 
 const EBUSY = 16;
+/** Both rings in one mapping (Linux 5.4); and what came with reads and writes without a vector, and fallocate (5.6). */
+const NEEDED = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_RW_CUR_POS;
 const SQE_WORDS = io_uring_sqe.size / 4;
 const CQE_WORDS = io_uring_cqe.size / 4;
 const SQE = wordOffsets(io_uring_sqe.at);
@@ -66,15 +69,20 @@ export class IoUring implements Disposable {
   readonly #sqTail: number;
   readonly #sqMask: number;
   readonly #sqFlags: number;
-  readonly #sqArray: number;
   readonly #cqHead: number;
   readonly #cqTail: number;
   readonly #cqMask: number;
   readonly #cqes: number;
   readonly #enter = libc().syscall_enter;
   readonly #completion = { token: 0, result: 0 };
+  /** Ours; the kernel's copy is behind until `submit`, for it looks at no other time. */
   #tail = 0;
   #unsubmitted = 0;
+  /** Where the kernel's half of each ring was when we last looked. */
+  #seenSqHead = 0;
+  #seenCqTail = 0;
+  /** Ours; the kernel's copy is behind until all there is has been reaped. */
+  #head = 0;
 
   /** Throws SysError: ENOSYS, or EPERM where kernel.io_uring_disabled or seccomp forbids it. */
   constructor(readonly entries: number) {
@@ -83,9 +91,9 @@ export class IoUring implements Disposable {
     const view = new DataView(params.buffer);
     const at = io_uring_params.at;
     const field = (offset: number) => view.getUint32(offset, true);
-    if ((field(at.features) & IORING_FEAT_SINGLE_MMAP) === 0) {
+    if ((field(at.features) & NEEDED) !== NEEDED) {
       this.#fd.close();
-      throw new SysError("io_uring_setup", 38, "io_uring needs Linux 5.4 or newer");
+      throw new SysError("io_uring_setup", 38, "io_uring needs Linux 5.6 or newer");
     }
     const sqOff = (word: number) => field(at.sq_off + word * 4);
     const cqOff = (word: number) => field(at.cq_off + word * 4);
@@ -112,11 +120,12 @@ export class IoUring implements Disposable {
     this.#sqTail = sqOff(1) >> 2;
     this.#sqMask = sqEntries - 1;
     this.#sqFlags = sqOff(4) >> 2;
-    this.#sqArray = sqOff(6) >> 2;
     this.#cqHead = cqOff(0) >> 2;
     this.#cqTail = cqOff(1) >> 2;
     this.#cqMask = cqEntries - 1;
     this.#cqes = cqOff(5) >> 2;
+    const sqArray = sqOff(6) >> 2; // entries are used in their order
+    for (let slot = 0; slot < sqEntries; slot++) this.#ring[sqArray + slot] = slot;
   }
 
   /** Readable (EPOLLIN) while completions wait. */
@@ -124,9 +133,12 @@ export class IoUring implements Disposable {
     return this.#fd.number;
   }
 
-  /** Free submission entries. */
-  get room(): number {
-    return this.#sqMask + 1 - ((this.#tail - Atomics.load(this.#ring, this.#sqHead)) >>> 0);
+  /** Whether an entry is free. The kernel frees them in `submit`. */
+  #hasRoom(): boolean {
+    const entries = this.#sqMask + 1;
+    if (((this.#tail - this.#seenSqHead) >>> 0) < entries) return true;
+    this.#seenSqHead = Atomics.load(this.#ring, this.#sqHead);
+    return ((this.#tail - this.#seenSqHead) >>> 0) < entries;
   }
 
   /**
@@ -142,11 +154,9 @@ export class IoUring implements Disposable {
     rwFlags: number,
     token: number,
   ): boolean {
-    if (this.room === 0) return false;
-    const slot = this.#tail & this.#sqMask;
-    const base = slot * SQE_WORDS;
-    const sqes = this.#sqes;
-    sqes.fill(0, base, base + SQE_WORDS);
+    if (!this.#hasRoom()) return false;
+    const base = (this.#tail & this.#sqMask) * SQE_WORDS;
+    const sqes = this.#sqes; // all other words stay 0 for ever
     sqes[base + SQE.opcode] = opcode;
     sqes[base + SQE.fd] = fd;
     sqes[base + SQE.off] = offset;
@@ -156,15 +166,14 @@ export class IoUring implements Disposable {
     sqes[base + SQE.len] = length;
     sqes[base + SQE.rw_flags] = rwFlags;
     sqes[base + SQE.user_data] = token;
-    this.#ring[this.#sqArray + slot] = slot;
     this.#tail = (this.#tail + 1) >>> 0;
     this.#unsubmitted++;
-    Atomics.store(this.#ring, this.#sqTail, this.#tail);
     return true;
   }
 
   /** Hands everything queued to the kernel, and waits until `waitFor` completions are there. */
   submit(waitFor = 0): void {
+    if (this.#unsubmitted > 0) Atomics.store(this.#ring, this.#sqTail, this.#tail);
     while (this.#unsubmitted > 0 || waitFor > 0) {
       const enter = this.#enter;
       const flags = waitFor > 0 ? IORING_ENTER_GETEVENTS : 0;
@@ -197,7 +206,9 @@ export class IoUring implements Disposable {
 
   /** Whether `reap` has something. No system call. */
   get hasCompletions(): boolean {
-    return (this.#ring[this.#cqHead] as number) !== Atomics.load(this.#ring, this.#cqTail);
+    if (this.#head !== this.#seenCqTail) return true;
+    this.#seenCqTail = Atomics.load(this.#ring, this.#cqTail);
+    return this.#head !== this.#seenCqTail;
   }
 
   /** Whether `flush` would bring completions. No system call. */
@@ -211,15 +222,20 @@ export class IoUring implements Disposable {
     enter(SYS_io_uring_enter, this.#fd.number, 0, 0, IORING_ENTER_GETEVENTS, null, 0n);
   }
 
-  /** The oldest completion not yet reaped, or undefined. The object is reused by the next call. */
+  /**
+   * The oldest completion not yet reaped, or undefined. The object is reused by the next call. Entries are the kernel's
+   * again once undefined was returned: there are twice as many as operations, so none is missing until then.
+   */
   reap(): Completion | undefined {
     const ring = this.#ring;
-    const head = ring[this.#cqHead] as number;
-    if (head === Atomics.load(ring, this.#cqTail)) return undefined;
-    const base = this.#cqes + (head & this.#cqMask) * CQE_WORDS;
+    if (!this.hasCompletions) {
+      if (ring[this.#cqHead] !== this.#head) Atomics.store(ring, this.#cqHead, this.#head);
+      return undefined;
+    }
+    const base = this.#cqes + (this.#head & this.#cqMask) * CQE_WORDS;
     this.#completion.token = ring[base] as number;
     this.#completion.result = this.#ringSigned[base + 2] as number;
-    Atomics.store(ring, this.#cqHead, head + 1);
+    this.#head = (this.#head + 1) >>> 0;
     return this.#completion;
   }
 

@@ -33,6 +33,11 @@ export class IovecList {
     return this.#bytes;
   }
 
+  /** Where the first entry's memory begins; of a list with one entry that is all of it. */
+  get address(): number {
+    return this.#address(0);
+  }
+
   /** The array itself, for the kernel: little-endian {iov_base u64, iov_len u64}. `add` may replace it. */
   get words(): Uint32Array<ArrayBuffer> {
     return this.#words;
