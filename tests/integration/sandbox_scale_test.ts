@@ -1,15 +1,23 @@
-/** Sandboxes in numbers: much output, many commands at once. Small by default, large with DINOVISOR_TESTS=long; figures are printed. */
+/**
+ * Sandboxes in numbers: much output, many commands at once, many machines of one process. Small by default; with
+ * DINOVISOR_TESTS=long as large as is promised. What was measured is printed.
+ */
 import { createHash } from "node:crypto";
 import { FREESTANDING_FLAGS } from "../../src/guest/freestanding.ts";
+import { Machine } from "../../src/machine/mod.ts";
 import { Vm } from "../../src/mod.ts";
 import { assert, assertEquals } from "../../src/std/assert.ts";
 import { DiskDirectory } from "../support/disk_image.ts";
+import { assertNothingLeft, hostState, settledState } from "../support/host_state.ts";
 import { linuxTest } from "../support/kvm.ts";
 import { LONG } from "../support/linux_guests.ts";
 
 const MIB = 2 ** 20;
 const OUTPUT_MIB = LONG ? 100 : 1;
 const COMMANDS = LONG ? 100 : 12;
+const MACHINES = LONG ? 50 : 4;
+/** At once: more would only wait for each other. */
+const BATCH = Math.max(2, navigator.hardwareConcurrency);
 const SEED = 4711;
 
 function say(what: string, ...figures: readonly string[]): void {
@@ -102,4 +110,63 @@ linuxTest(`${COMMANDS} commands at once have each their own input and output`, a
   const [processes = NaN, files = NaN] = text.split("\n").map(Number);
   assert(files <= 4, `${files} files are open in a command`);
   assert(processes < 60, `${processes} processes`);
+});
+
+/** Files of ours in the directories for temporary ones. */
+function temporaryFiles(): string[] {
+  return ["/tmp", "/var/tmp", Deno.env.get("TMPDIR") ?? "/tmp"]
+    .flatMap((directory) =>
+      [...Deno.readDirSync(directory)].map(({ name }) => `${directory}/${name}`)
+    )
+    .filter((path) => path.includes("dinovisor-") && !path.includes("dinovisor-test-"));
+}
+
+/** `count` machines at once: each is started, used, and gone. Returns how long each took to its first output, in seconds. */
+async function batch(count: number, base: string, name: number): Promise<number[]> {
+  return await Promise.all(Array.from({ length: count }, async (_, i) => {
+    const begin = performance.now();
+    await using vm = await Vm.boot({ memory: "64MiB", disks: [{ path: base, overlay: true }] });
+    const mark = `machine ${name + i}`;
+    const { text } = await vm.output("sh", [
+      "-c",
+      "echo $0 | dd of=/dev/vdb 2>/dev/null; head -n 1 /dev/vdb",
+      mark,
+    ]);
+    const took = seconds(begin);
+    assertEquals(text, `${mark}\n`);
+    await vm.fs.writeTextFile("/tmp/x", mark);
+    assertEquals(await vm.fs.readTextFile("/tmp/x"), mark);
+    if (i % 2 === 0) await vm.shutdown();
+    return took;
+  }));
+}
+
+linuxTest(`${MACHINES} machines of one process are started, used and gone`, async () => {
+  using directory = new DiskDirectory();
+  const base = directory.random("base.img", MIB, SEED);
+  const before = Deno.readFileSync(base);
+  await batch(BATCH, base, 0); // threads, code and libraries are there afterwards
+  const files = temporaryFiles();
+  const state = await settledState();
+  const begin = performance.now();
+  const took: number[] = [];
+  const peaks: number[] = [];
+  for (let made = 0; made < MACHINES; made += BATCH) {
+    took.push(...await batch(Math.min(BATCH, MACHINES - made), base, made));
+    peaks.push(hostState().rssMib);
+    if (LONG) say(`${Math.min(made + BATCH, MACHINES)} machines`, `${seconds(begin).toFixed(0)} s`);
+  }
+  const after = await settledState();
+  assertNothingLeft(state, after);
+  assertEquals(temporaryFiles(), files);
+  assertEquals(Deno.readFileSync(base), before);
+  took.sort((a, b) => a - b);
+  say(
+    `${MACHINES} machines, ${BATCH} at once`,
+    `first output after ${took[took.length >> 1]?.toFixed(1)} s`,
+    `${state.rssMib.toFixed(0)} MiB before, ${after.rssMib.toFixed(0)} MiB after`,
+    `${state.fds} and ${after.fds} descriptors, ${state.threads} and ${after.threads} threads`,
+    `at batch ends ${peaks.map((mib) => mib.toFixed(0)).join(" ")} MiB`,
+  );
+  Machine.endIdleThreads();
 });
