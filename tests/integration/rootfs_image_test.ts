@@ -200,9 +200,17 @@ Deno.test("archives and directories; changes are seen, damage and excess are ref
   assertEquals(await codeOf(stand.ensure({ kind: "tar", path: cut })), "ROOTFS_DAMAGED");
   await Deno.mkdir(`${directory}/.dinovisor`);
   assertEquals(await codeOf(stand.ensure({ kind: "dir", path: directory })), "ROOTFS_ENTRY");
+  const foreign = await stand.write(
+    "root.tar.xz",
+    Uint8Array.of(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, ...tar.subarray(0, 90)),
+  );
+  const notes = await stand.write("notes.txt", new TextEncoder().encode("no root\n"));
   for (
     const [source, code] of [
       [{ kind: "auto", path: `${stand.path}/none` }, "ROOTFS_NOT_FOUND"],
+      [{ kind: "auto", path: foreign }, "ROOTFS_KIND"],
+      [{ kind: "tar", path: foreign }, "ROOTFS_KIND"],
+      [{ kind: "auto", path: notes }, "ROOTFS_KIND"],
       [{ kind: "dir", path: archive }, "ROOTFS_KIND"],
       [{ kind: "oci", path: directory }, "ROOTFS_KIND"],
       [{ kind: "oci", path: archive }, "ROOTFS_DAMAGED"],

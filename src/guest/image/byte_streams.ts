@@ -9,7 +9,7 @@ import type { Bytes } from "./tar_entries.ts";
 
 const CHUNK_BYTES = 256 * 1024;
 /** What is enough to know a compression by. */
-const HEAD_BYTES = 6;
+export const HEAD_BYTES = 6;
 
 /** The bytes of a file, or a part of it. */
 export async function* fileBytes(

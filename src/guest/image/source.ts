@@ -1,5 +1,6 @@
 // What a root file system is given as, and how it is told what a path is.
 
+import { compressionOf } from "../../sys/decompress.ts";
 import { ImageError } from "./errors.ts";
 
 /** A root file system of the user's. */
@@ -29,10 +30,9 @@ export type KnownSource =
 /** Where a tar header says so: POSIX.1-2008, pax, ustar interchange format. */
 const USTAR_OFFSET = 257;
 const HEAD_BYTES = 512;
-const MAGICS: readonly (readonly number[])[] = [
-  [0x1f, 0x8b], // gzip
-  [0x28, 0xb5, 0x2f, 0xfd], // zstd
-];
+const SECTOR_BYTES = 512;
+
+const WANTED = "name a directory, a tar archive, an OCI image or a disk image";
 
 /** Looks at the path of a source. Throws ImageError ROOTFS_NOT_FOUND, ROOTFS_ACCESS, ROOTFS_KIND. */
 export function knownSource(source: RootSource): KnownSource {
@@ -54,8 +54,15 @@ export function knownSource(source: RootSource): KnownSource {
   if (isArchive) {
     return { kind: "archive", path, ref, content: kind === "auto" ? undefined : kind, stat };
   }
-  if (kind === "auto") return { kind: "disk", path };
-  throw wrongKind(path, kind, "it is no file");
+  if (kind !== "auto") throw wrongKind(path, kind, "it is no file");
+  if (stat.isFile && (stat.size === 0 || stat.size % SECTOR_BYTES !== 0)) {
+    throw new ImageError(
+      `Cannot use "${path}" as a root: it is no archive, and no disk is ${stat.size} bytes long`,
+      "ROOTFS_KIND",
+      { hint: WANTED },
+    );
+  }
+  return { kind: "disk", path };
 }
 
 function looksPacked(path: string): boolean {
@@ -65,8 +72,9 @@ function looksPacked(path: string): boolean {
     return bytes.subarray(0, file.readSync(bytes) ?? 0);
   });
   const magic = String.fromCharCode(...head.subarray(USTAR_OFFSET, USTAR_OFFSET + 5));
-  return magic === "ustar" ||
-    MAGICS.some((bytes) => bytes.every((byte, index) => head[index] === byte));
+  const compression = compressionOf(head);
+  // Three bytes of a disk's first sector can be lzma's by chance.
+  return magic === "ustar" || (compression !== undefined && compression !== "lzma");
 }
 
 function exists(path: string): boolean {
@@ -94,7 +102,7 @@ function looked<T>(path: string, look: () => T): T {
   } catch (cause) {
     if (cause instanceof Deno.errors.NotFound) {
       throw new ImageError(`Cannot find the root file system "${path}"`, "ROOTFS_NOT_FOUND", {
-        hint: "name a directory, a tar archive, an OCI image or a disk image",
+        hint: WANTED,
         cause,
       });
     }

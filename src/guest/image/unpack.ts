@@ -1,7 +1,8 @@
 // An archive becomes a tree: a plain root file system, or the layers of an image.
 
 import { normalize } from "node:path/posix";
-import { fileBytes, PassingHash, unpacked } from "./byte_streams.ts";
+import { compressionOf } from "../../sys/decompress.ts";
+import { fileBytes, HEAD_BYTES, PassingHash, unpacked } from "./byte_streams.ts";
 import { type ImageConfig, PLAIN_ROOT } from "./config.ts";
 import { DirectoryStore, UnpackedBudget } from "./content_store.ts";
 import { entryParts } from "./entry_name.ts";
@@ -55,8 +56,8 @@ async function plainArchive(
   signal: AbortSignal | undefined,
 ): Promise<string> {
   let isPacked = false;
-  for await (const chunk of fileBytes(path, { size: 2 })) {
-    isPacked = chunk[0] === 0x1f || chunk[0] === 0x28;
+  for await (const head of fileBytes(path, { size: HEAD_BYTES })) {
+    isPacked = compressionOf(head) !== undefined;
   }
   if (!isPacked) return path;
   const copy = `${scratch}/archive.tar`;
