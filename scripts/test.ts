@@ -41,7 +41,11 @@ const NO_PERMISSIONS = ["--no-prompt"];
 const STEPS: Readonly<Record<string, CheckStep | TestStep | ProgramStep>> = {
   fmt: { kind: "check", heading: "Format", args: ["fmt", "--check"] },
   lint: { kind: "check", heading: "Lint", args: ["lint"] },
-  check: { kind: "check", heading: "Types", args: ["check"] },
+  check: {
+    kind: "check",
+    heading: "Types, of examples in documentation too",
+    args: ["check", "--doc"],
+  },
   layers: {
     kind: "check",
     heading: "Direction of imports",
