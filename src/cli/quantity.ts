@@ -1,8 +1,9 @@
 /** Sizes, times and counts as people write them on a command line. Throws FlagError; called by `run_settings.ts`. */
 import { LIMITS } from "../machine/config.ts";
+import { bytesIn } from "../machine/size.ts";
 import { FlagError } from "../virtio/device_kind.ts";
 
-const MIB_PER_UNIT: Readonly<Record<string, number>> = { "": 1, m: 1, g: 1024, t: 1024 * 1024 };
+const MIB = 2 ** 20;
 const MS_PER_UNIT: Readonly<Record<string, number>> = {
   ms: 1,
   s: 1000,
@@ -15,15 +16,14 @@ const MAX_DELAY_MS = 2 ** 31 - 1;
 
 /** MiB in `128M`, `1G`, `512MiB`, `0.5G` or `256`. As everywhere with memory, M and MB mean MiB. */
 export function parseMemory(text: string): number {
-  const [, digits, unit] = /^(\d+(?:\.\d+)?)([mgt]?)(?:i?b)?$/i.exec(text) ?? [];
-  const perUnit = MIB_PER_UNIT[(unit ?? "?").toLowerCase()];
-  if (digits === undefined || perUnit === undefined || /^[\d.]+i?b$/i.test(text)) {
+  const bytes = /^\d+$/.test(text) ? Number(text) * MIB : bytesIn(text);
+  if (bytes === undefined) {
     throw new FlagError(
       `Cannot read --mem "${text}": it is no size`,
       "write a number of MiB, or one with a unit: --mem 512M, --mem 1G",
     );
   }
-  const mib = Number(digits) * perUnit;
+  const mib = bytes / MIB;
   if (!Number.isInteger(mib)) {
     throw new FlagError(`Cannot read --mem "${text}": it is no whole number of MiB`, "round it");
   }

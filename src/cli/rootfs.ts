@@ -2,13 +2,12 @@
 import type { ImageConfig } from "../guest/image/config.ts";
 import { startWords } from "../guest/image/config.ts";
 import type { RootSource } from "../guest/image/source.ts";
+import { bytesIn } from "../machine/size.ts";
 import { FlagError, type Problem } from "../virtio/device_kind.ts";
 import type { CommandSettings } from "./run_settings.ts";
 
 /** How the flag's value is written. */
 export const ROOTFS_SYNTAX = "[dir:|tar:|oci:|image:]PATH[,ref=NAME][,size=SIZE][,overlay]";
-
-const UNITS: Readonly<Record<string, number>> = { M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
 
 /** A root file system. */
 export interface RootfsSettings {
@@ -51,9 +50,8 @@ export function parseRootfs(text: string): RootfsSettings {
 }
 
 function sizeOf(text: string, size: string): number {
-  const [, digits = "", unit = ""] = /^(\d{1,6})([MGT])$/.exec(size) ?? [];
-  const bytes = Number(digits) * (UNITS[unit] ?? NaN);
-  if (bytes > 0) return bytes;
+  const bytes = bytesIn(size);
+  if (bytes !== undefined && Number.isSafeInteger(bytes) && bytes > 0) return bytes;
   throw new FlagError(`Cannot read --rootfs "${text}": "${size}" is no size`, "write size=4G");
 }
 

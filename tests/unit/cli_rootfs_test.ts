@@ -24,7 +24,19 @@ Deno.test("a root is written with a kind or without, and with options", () => {
     bytes: 4 * 2 ** 30,
     overlay: true,
   });
-  for (const text of ["", "dir:", "x,ro", "x,size=4", "x,size=0M", "x,ref=", "tar:x,ref=a"]) {
+  assertEquals(parseRootfs("x,size=1.5GiB").bytes, 1.5 * 2 ** 30);
+  for (
+    const text of [
+      "",
+      "dir:",
+      "x,ro",
+      "x,size=4",
+      "x,size=0M",
+      "x,size=0.3K",
+      "x,ref=",
+      "tar:x,ref=a",
+    ]
+  ) {
     assertThrows(() => parseRootfs(text), FlagError, undefined, text);
   }
 });
