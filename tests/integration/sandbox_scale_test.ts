@@ -125,7 +125,7 @@ function temporaryFiles(): string[] {
 async function batch(count: number, base: string, name: number): Promise<number[]> {
   return await Promise.all(Array.from({ length: count }, async (_, i) => {
     const begin = performance.now();
-    await using vm = await Vm.boot({ memory: "64MiB", disks: [{ path: base, overlay: true }] });
+    await using vm = await Vm.boot({ memory: "96MiB", disks: [{ path: base, overlay: true }] });
     const mark = `machine ${name + i}`;
     const { text } = await vm.output("sh", [
       "-c",
