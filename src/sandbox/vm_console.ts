@@ -1,10 +1,10 @@
 /** The guest's console, for its owner. */
+import { ConsoleBacklog } from "./console_backlog.ts";
 import { VmError } from "./errors.ts";
 
-/** Characters kept for `tail`, `waitFor` and a reader that comes late. */
+/** Characters kept for `tail` and `waitFor`. */
 const TAIL_CHARACTERS = 64 * 1024;
-/** Chunks that wait for a reader of `readable`; older ones are dropped, for nobody must hold the guest up by not looking. */
-const MAX_CHUNKS = 1024;
+const READ_BYTES = 4096;
 
 /** What it needs of a socket. */
 export type ConsoleSocket = Pick<Deno.UnixConn, "read" | "write" | "close">;
@@ -12,8 +12,8 @@ export type ConsoleSocket = Pick<Deno.UnixConn, "read" | "write" | "close">;
 /** What the guest prints on its console and what is typed there. */
 export class VmConsole {
   /**
-   * Everything from the start of the machine on. Whoever falls 1024 pieces behind loses the oldest; it ends with the
-   * machine.
+   * Everything from the start of the machine on. Whoever falls a mebibyte behind loses the oldest, for nobody must hold
+   * the guest up by not looking; it ends with the machine.
    */
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
   /** To the guest's console. */
@@ -21,10 +21,11 @@ export class VmConsole {
   /** Resolves when everything the guest has printed is here. */
   readonly ended: Promise<void>;
   readonly #conn: ConsoleSocket;
-  readonly #chunks: Uint8Array<ArrayBuffer>[] = [];
+  readonly #backlog = new ConsoleBacklog();
   readonly #decoder = new TextDecoder();
   readonly #waiting = new Set<() => void>();
-  #tail = "";
+  /** The last of it are `tail`: it is cut when it is twice as long, not for each character that comes. */
+  #text = "";
   #hasEnded = false;
 
   /** For `Vm`: `conn` is read until its end, which is the end of the machine. */
@@ -43,13 +44,13 @@ export class VmConsole {
 
   /** What was printed last: at most 65536 characters. */
   get tail(): string {
-    return this.#tail;
+    return this.#text.slice(-TAIL_CHARACTERS);
   }
 
   async #read(): Promise<void> {
     try {
+      const bytes = new Uint8Array(READ_BYTES);
       for (;;) {
-        const bytes = new Uint8Array(4096);
         const count = await this.#conn.read(bytes);
         if (count === null) break;
         this.#arrived(bytes.subarray(0, count));
@@ -62,11 +63,10 @@ export class VmConsole {
     this.#wake();
   }
 
-  #arrived(chunk: Uint8Array<ArrayBuffer>): void {
-    this.#chunks.push(chunk);
-    if (this.#chunks.length > MAX_CHUNKS) this.#chunks.shift();
-    const text = this.#tail + this.#decoder.decode(chunk, { stream: true });
-    this.#tail = text.slice(-TAIL_CHARACTERS);
+  #arrived(bytes: Uint8Array): void {
+    this.#backlog.add(bytes);
+    const text = this.#text + this.#decoder.decode(bytes, { stream: true });
+    this.#text = text.length < 2 * TAIL_CHARACTERS ? text : text.slice(-TAIL_CHARACTERS);
     this.#wake();
   }
 
@@ -89,8 +89,8 @@ export class VmConsole {
   }
 
   async #pull(controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>): Promise<void> {
-    while (this.#chunks.length === 0 && !this.#hasEnded) await this.#more();
-    const chunk = this.#chunks.shift();
+    while (this.#backlog.isEmpty && !this.#hasEnded) await this.#more();
+    const chunk = this.#backlog.take();
     if (chunk === undefined) controller.close();
     else controller.enqueue(chunk);
   }
@@ -106,8 +106,8 @@ export class VmConsole {
     for (;;) {
       signal?.throwIfAborted();
       const found = typeof pattern === "string"
-        ? (this.#tail.includes(pattern) ? pattern : undefined)
-        : this.#tail.match(pattern)?.[0];
+        ? (this.tail.includes(pattern) ? pattern : undefined)
+        : this.tail.match(pattern)?.[0];
       if (found !== undefined) return found;
       if (this.#hasEnded) {
         throw new VmError(
