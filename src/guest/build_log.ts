@@ -1,6 +1,7 @@
-// Runs the commands of a build: all output goes to a log file, the last lines stay at hand for the error.
-// Called by the builders only.
-
+/**
+ * Runs the commands of a build: all output goes to a log file, the last lines stay at hand for the error.
+ * Called by the builders only.
+ */
 import { GuestBuildError } from "./errors.ts";
 
 /** Lines kept for the error message. */

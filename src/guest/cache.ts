@@ -1,8 +1,9 @@
-// The cache of built guests: one directory with artifacts, stamps, locks and scratch directories.
-// An artifact is named by its content key, a stamp by the recipe that led to it, so that finding the
-// artifact of a known recipe needs one small read and one stat, and no subprocess.
-// Called by mod.ts on the start path (find) and by the builders (lock, scratch, publish).
-
+/**
+ * The cache of built guests: one directory with artifacts, stamps, locks and scratch directories.
+ * An artifact is named by its content key, a stamp by the recipe that led to it, so that finding the
+ * artifact of a known recipe needs one small read and one stat, and no subprocess.
+ * Called by mod.ts on the start path (find) and by the builders (lock, scratch, publish).
+ */
 import { cacheDirectory as placeOfCache } from "../sys/cache_directory.ts";
 import { GuestBuildError } from "./errors.ts";
 

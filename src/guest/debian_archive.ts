@@ -1,7 +1,8 @@
-// Debian's archive without root and without the system's package state: an apt with lists, cache and sources of its
-// own. It verifies every list's signature with Debian's keyring and every package against its list.
-// Called by the download of stock kernels, and by tests that take fixtures from Debian.
-
+/**
+ * Debian's archive without root and without the system's package state: an apt with lists, cache and sources of its
+ * own. It verifies every list's signature with Debian's keyring and every package against its list.
+ * Called by the download of stock kernels, and by tests that take fixtures from Debian.
+ */
 import type { BuildLog } from "./build_log.ts";
 import { GuestBuildError } from "./errors.ts";
 

@@ -1,6 +1,7 @@
-// Debian packages that a build needs: looked up with dpkg-query, installed with apt-get where we may.
-// Called by the builders only; nothing on the start path asks the package database.
-
+/**
+ * Debian packages that a build needs: looked up with dpkg-query, installed with apt-get where we may.
+ * Called by the builders only; nothing on the start path asks the package database.
+ */
 import type { BuildLog } from "./build_log.ts";
 import { BUILD_ENVIRONMENT } from "./build_log.ts";
 import { GuestBuildError } from "./errors.ts";

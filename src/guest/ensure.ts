@@ -1,6 +1,7 @@
-// Finds an artifact of the default guest in the cache, or has it made: once, by one process at a time.
-// On the start path: a hit is one read and one stat, or two.
-
+/**
+ * Finds an artifact of the default guest in the cache, or has it made: once, by one process at a time.
+ * On the start path: a hit is one read and one stat, or two.
+ */
 import { type Artifact, type ArtifactCache, type CacheLock } from "./cache.ts";
 
 /** Who watches a build. */

@@ -1,6 +1,7 @@
-// What goes wrong when the default guest is built: one class with a stable code.
-// Thrown by everything in src/guest; the command line prints message, code and hint.
-
+/**
+ * What goes wrong when the default guest is built: one class with a stable code.
+ * Thrown by everything in src/guest; the command line prints message, code and hint.
+ */
 /** The stable codes a {@linkcode GuestBuildError} may carry. */
 export type GuestBuildCode =
   | "GUEST_CACHE"

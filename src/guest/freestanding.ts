@@ -1,5 +1,4 @@
-// Compiles the guest's first programs: C without a C library, one static file each.
-
+/** Compiles the guest's first programs: C without a C library, one static file each. */
 import type { BuildLog } from "./build_log.ts";
 
 /** linux-libc-dev has the kernel's headers, all that these programs include. */

@@ -1,6 +1,7 @@
-// Builds the default guest kernel from Debian's kernel source. Slow (minutes), so mod.ts imports it only when
-// the cache has no kernel for the recipe. Everything happens in a scratch directory of the cache.
-
+/**
+ * Builds the default guest kernel from Debian's kernel source. Slow (minutes), so mod.ts imports it only when
+ * the cache has no kernel for the recipe. Everything happens in a scratch directory of the cache.
+ */
 import { BUILD_ENVIRONMENT, BuildLog } from "./build_log.ts";
 import { type Artifact, type ArtifactCache, contentKey } from "./cache.ts";
 import { ensureDebianPackages, installedVersion } from "./debian_packages.ts";

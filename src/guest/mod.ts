@@ -1,7 +1,8 @@
-// The default guest: a kernel (built from source on this machine, or a distribution's own) and a root image, kept
-// in a cache. This page is on the start path: it reads a recipe and a stamp (about a millisecond, no subprocess) and
-// imports the builders only when there is something to build.
-
+/**
+ * The default guest: a kernel (built from source on this machine, or a distribution's own) and a root image, kept
+ * in a cache. This page is on the start path: it reads a recipe and a stamp (about a millisecond, no subprocess) and
+ * imports the builders only when there is something to build.
+ */
 import { ArtifactCache, cacheDirectory } from "./cache.ts";
 import { type BuildOptions, ensureArtifact, type GuestFile } from "./ensure.ts";
 import { readKernelRecipe, readRootRecipe } from "./recipe.ts";

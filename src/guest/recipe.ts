@@ -1,6 +1,7 @@
-// What the default guest is made from: the files in linux/ and rootfs/ and the fixed words of its build.
-// A recipe's key changes with every byte of them. Called by mod.ts on the start path, so it stays small.
-
+/**
+ * What the default guest is made from: the files in linux/ and rootfs/ and the fixed words of its build.
+ * A recipe's key changes with every byte of them. Called by mod.ts on the start path, so it stays small.
+ */
 import { contentKey } from "./cache.ts";
 import { FREESTANDING_FLAGS, type FreestandingSources } from "./freestanding.ts";
 

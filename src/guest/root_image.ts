@@ -1,6 +1,7 @@
-// Builds the default root image: Debian's static busybox, one link for each of its programs, and our init.
-// No root is needed; mod.ts imports this only when the cache has no image for the recipe.
-
+/**
+ * Builds the default root image: Debian's static busybox, one link for each of its programs, and our init.
+ * No root is needed; mod.ts imports this only when the cache has no image for the recipe.
+ */
 import { BUILD_ENVIRONMENT, BuildLog } from "./build_log.ts";
 import { type Artifact, type ArtifactCache, contentKey } from "./cache.ts";
 import { ensureDebianPackages } from "./debian_packages.ts";

@@ -1,6 +1,7 @@
-// Debian's own cloud kernels: the package as it is, and an initramfs of ours that loads its virtio modules and mounts
-// root=. This page finds them in the cache; stock_kernel_build.ts downloads them.
-
+/**
+ * Debian's own cloud kernels: the package as it is, and an initramfs of ours that loads its virtio modules and mounts
+ * root=. This page finds them in the cache; stock_kernel_build.ts downloads them.
+ */
 import { type Artifact, ArtifactCache, cacheDirectory } from "./cache.ts";
 import type { DebianSuite } from "./debian_archive.ts";
 import { type BuildOptions, ensureArtifact } from "./ensure.ts";

@@ -1,6 +1,7 @@
-// Downloads a Debian cloud kernel and makes the initramfs it boots with. No root is needed, and the system's package
-// state stays as it is. stock_kernel.ts imports this only when the cache has no kernel for the recipe.
-
+/**
+ * Downloads a Debian cloud kernel and makes the initramfs it boots with. No root is needed, and the system's package
+ * state stays as it is. stock_kernel.ts imports this only when the cache has no kernel for the recipe.
+ */
 import { BuildLog } from "./build_log.ts";
 import { type Artifact, type ArtifactCache, contentKey } from "./cache.ts";
 import { DebianArchive } from "./debian_archive.ts";

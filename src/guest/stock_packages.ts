@@ -1,5 +1,4 @@
-// Which packages of Debian hold a cloud kernel. Pure; called by stock_kernel_build.ts.
-
+/** Which packages of Debian hold a cloud kernel. Pure; called by stock_kernel_build.ts. */
 import type { DebianPackage } from "./debian_archive.ts";
 import { GuestBuildError } from "./errors.ts";
 

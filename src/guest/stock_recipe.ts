@@ -1,5 +1,7 @@
-// What a stock kernel's artifact is made from, the package aside, and what is in it. Called on the start path, so it stays small.
-
+/**
+ * What a stock kernel's artifact is made from, the package aside, and what is in it. Called on the start path, so it
+ * stays small.
+ */
 import { contentKey } from "./cache.ts";
 import type { DebianSuite } from "./debian_archive.ts";
 import { GUEST_MODULES } from "./initramfs/guest_modules.ts";

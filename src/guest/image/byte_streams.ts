@@ -1,5 +1,4 @@
-// Bytes on their way from an archive: out of files, through decompression, counted and hashed.
-
+/** Bytes on their way from an archive: out of files, through decompression, counted and hashed. */
 import { createHash } from "node:crypto";
 import { pipeline, Readable } from "node:stream";
 import { createGunzip } from "node:zlib";

@@ -1,5 +1,4 @@
-// What an image says about how it is to be run: OCI image specification, config.md. Docker writes the same.
-
+/** What an image says about how it is to be run: OCI image specification, config.md. Docker writes the same. */
 import { ImageError } from "./errors.ts";
 
 /** How an image is meant to be run. */

@@ -1,5 +1,4 @@
-// The contents of files on their way into an image: each in a file of its own, named by a number.
-
+/** The contents of files on their way into an image: each in a file of its own, named by a number. */
 import { ImageError } from "./errors.ts";
 import type { ContentStore } from "./layer.ts";
 import type { Bytes } from "./tar_entries.ts";

@@ -1,5 +1,4 @@
-// What `debugfs -w -f` (e2fsprogs) is told to do to a new image: all that only root may do to files of the host.
-
+/** What `debugfs -w -f` (e2fsprogs) is told to do to a new image: all that only root may do to files of the host. */
 import { ImageError } from "./errors.ts";
 import type { Attributes, Node } from "./tree.ts";
 

@@ -1,6 +1,7 @@
-// From a root file system of the user's to a disk image in the cache, with our init and agent in it: made once for each
-// state of its source. Imported when there is such a source.
-
+/**
+ * From a root file system of the user's to a disk image in the cache, with our init and agent in it: made once for each
+ * state of its source. Imported when there is such a source.
+ */
 import { BuildLog } from "../build_log.ts";
 import { type Artifact, ArtifactCache, cacheDirectory, contentKey } from "../cache.ts";
 import { ensureDebianPackages } from "../debian_packages.ts";

@@ -1,5 +1,4 @@
-// Names in an archive are its maker's: checked once, here, before anything else sees them.
-
+/** Names in an archive are its maker's: checked once, here, before anything else sees them. */
 import { ImageError } from "./errors.ts";
 
 /** PATH_MAX and NAME_MAX of Linux, in bytes. */

@@ -1,5 +1,4 @@
-// What goes wrong with a root file system of the user's: one class with a stable code.
-
+/** What goes wrong with a root file system of the user's: one class with a stable code. */
 /** The stable codes an {@linkcode ImageError} may carry. */
 export type ImageCode =
   | "ROOTFS_NOT_FOUND"

@@ -1,5 +1,6 @@
-// Makes an ext4 image of a directory by e2fsprogs, and has debugfs do in it what only root could do to the directory.
-
+/**
+ * Makes an ext4 image of a directory by e2fsprogs, and has debugfs do in it what only root could do to the directory.
+ */
 import { BUILD_ENVIRONMENT, type BuildLog } from "../build_log.ts";
 import { GuestBuildError } from "../errors.ts";
 import { ImageError } from "./errors.ts";

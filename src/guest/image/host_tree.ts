@@ -1,5 +1,4 @@
-// A directory of the host that is to be a root: what is in it, and whether it has changed.
-
+/** A directory of the host that is to be a root: what is in it, and whether it has changed. */
 import { contentKey } from "../cache.ts";
 import { ImageError } from "./errors.ts";
 import { OWN_FOLDER } from "./root_layout.ts";

@@ -1,5 +1,4 @@
-// Where the files of an image archive are: in a directory, or in a tar that is read where they stand.
-
+/** Where the files of an image archive are: in a directory, or in a tar that is read where they stand. */
 import { fileBytes, wholeBytes } from "./byte_streams.ts";
 import { entryParts } from "./entry_name.ts";
 import { ImageError } from "./errors.ts";

@@ -1,5 +1,4 @@
-// Puts a layer on a tree: OCI image specification, layer.md, or a plain archive, which has no whiteouts.
-
+/** Puts a layer on a tree: OCI image specification, layer.md, or a plain archive, which has no whiteouts. */
 import { entryParts, linkTarget } from "./entry_name.ts";
 import { ImageError } from "./errors.ts";
 import { type ArchiveEntry, type Bytes, tarEntries } from "./tar_entries.ts";

@@ -1,6 +1,7 @@
-// Finds an image in an archive: OCI image layout (image-layout.md, image-index.md, manifest.md), and what `docker save`
-// wrote before it wrote those.
-
+/**
+ * Finds an image in an archive: OCI image layout (image-layout.md, image-index.md, manifest.md), and what `docker save`
+ * wrote before it wrote those.
+ */
 import { digestOf } from "./byte_streams.ts";
 import { type ReadConfig, readConfig, recordOf, textOf, wordsOf } from "./config.ts";
 import { ImageError } from "./errors.ts";

@@ -1,6 +1,7 @@
-// From a tree, or a directory of the host, to what an image of it is made of: a directory that mke2fs may read, and a
-// script for the rest.
-
+/**
+ * From a tree, or a directory of the host, to what an image of it is made of: a directory that mke2fs may read, and a
+ * script for the rest.
+ */
 import { DebugfsScript } from "./debugfs_script.ts";
 import { ImageError } from "./errors.ts";
 import { blocksOf, type Contents } from "./ext4.ts";

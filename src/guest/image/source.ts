@@ -1,5 +1,4 @@
-// What a root file system is given as, and how it is told what a path is.
-
+/** What a root file system is given as, and how it is told what a path is. */
 import { compressionOf } from "../../sys/decompress.ts";
 import { ImageError } from "./errors.ts";
 

@@ -1,5 +1,4 @@
-// The entries of a tar archive (POSIX pax, ustar, GNU), one after the other, with what their pax headers say.
-
+/** The entries of a tar archive (POSIX pax, ustar, GNU), one after the other, with what their pax headers say. */
 import { type Extract, extract, type TarEntry, type TarHeader } from "../../std/tar_stream.ts";
 import { ImageError } from "./errors.ts";
 import type { Attributes } from "./tree.ts";

@@ -1,6 +1,7 @@
-// A root file system in memory, but for the contents of its files: layers are put on it one by one, and names in them
-// only ever lead to something in it. Nothing of the host is touched before the tree is whole.
-
+/**
+ * A root file system in memory, but for the contents of its files: layers are put on it one by one, and names in them
+ * only ever lead to something in it. Nothing of the host is touched before the tree is whole.
+ */
 import { ImageError } from "./errors.ts";
 
 /** How many symbolic links one path may lead through (MAXSYMLINKS of Linux). */

@@ -1,5 +1,4 @@
-// An archive becomes a tree: a plain root file system, or the layers of an image.
-
+/** An archive becomes a tree: a plain root file system, or the layers of an image. */
 import { normalize } from "node:path/posix";
 import { compressionOf } from "../../sys/decompress.ts";
 import { fileBytes, HEAD_BYTES, PassingHash, unpacked } from "./byte_streams.ts";

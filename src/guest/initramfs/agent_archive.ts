@@ -1,5 +1,4 @@
-// The agent for guests that are not ours: an archive behind a user's initrd, and the word that starts it.
-
+/** The agent for guests that are not ours: an archive behind a user's initrd, and the word that starts it. */
 import { shellWord } from "../shell_words.ts";
 import { appendArchive, CpioArchive } from "./cpio.ts";
 import { readNamed } from "./errors.ts";

@@ -1,6 +1,7 @@
-// Writes the archive format that a kernel unpacks as its first file system: cpio "newc"
-// (Linux Documentation/driver-api/early-userspace/buffer-format.rst). Equal entries give equal bytes.
-
+/**
+ * Writes the archive format that a kernel unpacks as its first file system: cpio "newc"
+ * (Linux Documentation/driver-api/early-userspace/buffer-format.rst). Equal entries give equal bytes.
+ */
 /** File types of st_mode (inode(7)). */
 const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;

@@ -1,5 +1,4 @@
-// What goes wrong when an initramfs is put together: one class with a stable code.
-
+/** What goes wrong when an initramfs is put together: one class with a stable code. */
 /** The stable codes an {@linkcode InitramfsError} may carry. */
 export type InitramfsCode =
   | "INITRD_FILE"

@@ -1,5 +1,4 @@
-// The modules of stock kernels that our guests need. A list of its own: the start path reads it for a recipe's key.
-
+/** The modules of stock kernels that our guests need. A list of its own: the start path reads it for a recipe's key. */
 /**
  * What a guest of ours needs of a stock kernel: drivers of all our devices, the power button, and what a root may be
  * mounted from. None of these names is in every kernel: some are built in, others do not exist in older or newer ones.

@@ -1,5 +1,4 @@
-// In which order modules are loaded, so that each finds what it needs.
-
+/** In which order modules are loaded, so that each finds what it needs. */
 import { InitramfsError } from "./errors.ts";
 import type { ModuleInfo } from "./modinfo.ts";
 

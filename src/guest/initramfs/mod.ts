@@ -1,6 +1,7 @@
-// Builds an initramfs: our first program and kernel modules in the order they must be loaded, alone or appended to
-// a user's initrd. Stock distribution kernels have their virtio drivers as modules and find no disk without it.
-
+/**
+ * Builds an initramfs: our first program and kernel modules in the order they must be loaded, alone or appended to
+ * a user's initrd. Stock distribution kernels have their virtio drivers as modules and find no disk without it.
+ */
 import { appendArchive, CpioArchive } from "./cpio.ts";
 import { readNamed } from "./errors.ts";
 import { ModuleFolder } from "./module_folder.ts";

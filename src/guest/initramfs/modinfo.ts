@@ -1,6 +1,7 @@
-// What a kernel module says about itself: the strings in its .modinfo section. A module is a relocatable 64-bit
-// little-endian ELF file (elf(5)); nothing in it is trusted.
-
+/**
+ * What a kernel module says about itself: the strings in its .modinfo section. A module is a relocatable 64-bit
+ * little-endian ELF file (elf(5)); nothing in it is trusted.
+ */
 import { InitramfsError } from "./errors.ts";
 
 /** What a module needs, and which kernel it is for. Names have "_" for every "-". */

@@ -1,6 +1,7 @@
-// The folder of a kernel's modules, …/lib/modules/VERSION: which modules it has, which the kernel has built in, and
-// their content. Only what a package unpacks to is read; what depmod makes of it may be missing.
-
+/**
+ * The folder of a kernel's modules, …/lib/modules/VERSION: which modules it has, which the kernel has built in, and
+ * their content. Only what a package unpacks to is read; what depmod makes of it may be missing.
+ */
 import { compressionOf, decompress } from "../../sys/decompress.ts";
 import { InitramfsError, readNamed } from "./errors.ts";
 import { moduleName } from "./modinfo.ts";

@@ -1,5 +1,4 @@
-// The modules that go into an initramfs: those wanted, and all that these need.
-
+/** The modules that go into an initramfs: those wanted, and all that these need. */
 import { InitramfsError } from "./errors.ts";
 import { loadOrder } from "./load_order.ts";
 import { type ModuleInfo, moduleName, readModuleInfo } from "./modinfo.ts";

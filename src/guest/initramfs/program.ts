@@ -1,5 +1,4 @@
-// Our programs in an initramfs, compiled once and kept in the cache.
-
+/** Our programs in an initramfs, compiled once and kept in the cache. */
 import { BuildLog } from "../build_log.ts";
 import { type Artifact, ArtifactCache, cacheDirectory } from "../cache.ts";
 import { ensureDebianPackages } from "../debian_packages.ts";
