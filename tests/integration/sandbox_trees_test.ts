@@ -2,7 +2,8 @@
 import { download, upload } from "../../src/sandbox/trees.ts";
 import type { GuestFs } from "../../src/sandbox/guest_fs.ts";
 import { GuestReadable } from "../../src/sandbox/guest_readable.ts";
-import { assertEquals } from "../../src/std/assert.ts";
+import { assertEquals, assertRejects } from "../../src/std/assert.ts";
+import { delay } from "../support/kvm.ts";
 
 type Files = Parameters<typeof download>[0];
 type Entry = string | { readonly link: string } | readonly string[];
@@ -94,6 +95,34 @@ Deno.test("a directory goes in with its permissions, links followed", async () =
     assertEquals(entries["/in/here/sub/run"], "#!");
     assertEquals(entries["/in/here/link"], "#!");
     assertEquals(guest.modes.get("/in/here/sub/run"), 0o755);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("a few files are copied at once; when one fails, no other is begun", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const names = Array.from({ length: 20 }, (_, i) => `${i}`);
+    for (const name of names) Deno.writeTextFileSync(`${directory}/${name}`, name);
+    let [begun, running, most] = [0, 0, 0];
+    let failsAt = Infinity;
+    const guest: Files = {
+      ...fakeGuest({}),
+      writeFile: async (_, data) => {
+        const mine = ++begun;
+        most = Math.max(most, ++running);
+        await new Response(data as BodyInit).text();
+        await delay(1);
+        running--;
+        if (mine === failsAt) throw new Deno.errors.PermissionDenied(`${mine}`);
+      },
+    };
+    await upload(guest, directory, "/in");
+    assertEquals([begun, running, most], [20, 0, 4]);
+    [begun, failsAt] = [0, 3];
+    await assertRejects(() => upload(guest, directory, "/in"), Deno.errors.PermissionDenied, "3");
+    assertEquals([begun < 12, running], [true, 0]);
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
