@@ -43,8 +43,8 @@ const STEPS: Readonly<Record<string, CheckStep | TestStep | ProgramStep>> = {
   lint: { kind: "check", heading: "Lint", args: ["lint"] },
   check: {
     kind: "check",
-    heading: "Types, of examples in documentation too",
-    args: ["check", "--doc"],
+    heading: "Types, of examples in documentation and README too",
+    args: ["check", "--doc", ".", "README.md"],
   },
   layers: {
     kind: "check",
