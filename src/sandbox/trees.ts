@@ -16,6 +16,15 @@ interface Copy {
   readonly mode: number;
 }
 
+/** One of the two ways: what is looked at is on one side, what is made on the other. */
+interface Road {
+  look(path: string): Promise<Deno.FileInfo>;
+  list(path: string): AsyncIterable<{ readonly name: string }>;
+  /** Also those above it; it may exist. */
+  mkdir(path: string, mode?: { readonly mode: number }): Promise<void>;
+  copy(file: Copy): Promise<void>;
+}
+
 /** What is needed of a guest's files. */
 type Files = Pick<GuestFs, "lstat" | "mkdir" | "readDir" | "readStream" | "writeFile">;
 
@@ -29,31 +38,16 @@ export async function upload(
   guest: string,
   signal?: AbortSignal,
 ): Promise<void> {
-  const from = hostPath("host", host);
-  signal?.throwIfAborted();
-  if (!(await Deno.stat(from)).isDirectory) await fs.mkdir(parentOf(guest), { recursive: true });
-  await fewAtOnce(hostFiles(fs, from, guest, signal), async ({ from, to, mode }) => {
-    using file = await Deno.open(from);
-    await fs.writeFile(to, file.readable, { mode, ...optional(signal) });
-  });
-}
-
-/** The files below `from`, after their directories in the guest have been made. */
-async function* hostFiles(
-  fs: Files,
-  from: string,
-  to: string,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Copy> {
-  signal?.throwIfAborted();
-  const { isDirectory, isFile, mode } = await Deno.stat(from);
-  const permissions = (mode ?? 0o644) & PERMISSIONS;
-  if (isFile) yield { from, to, mode: permissions };
-  if (!isDirectory) return;
-  await fs.mkdir(to, { recursive: true, mode: permissions });
-  for await (const { name } of Deno.readDir(from)) {
-    yield* hostFiles(fs, `${from}/${name}`, `${to}/${name}`, signal);
-  }
+  const road: Road = {
+    look: (path) => Deno.stat(path),
+    list: (path) => Deno.readDir(path),
+    mkdir: (path, mode) => fs.mkdir(path, { recursive: true, ...mode }),
+    copy: async ({ from, to, mode }) => {
+      using file = await Deno.open(from);
+      await fs.writeFile(to, file.readable, { mode, ...optional(signal) });
+    },
+  };
+  await copyTree(road, hostPath("host", host), guest, signal);
 }
 
 /**
@@ -66,28 +60,42 @@ export async function download(
   host: string | URL,
   signal?: AbortSignal,
 ): Promise<void> {
-  const to = hostPath("host", host);
-  signal?.throwIfAborted();
-  await Deno.mkdir(parentOf(to), { recursive: true });
-  await fewAtOnce(guestFiles(fs, guest, to, signal), async ({ from, to, mode }) => {
-    await Deno.writeFile(to, fs.readStream(from, optional(signal)), { mode: mode & 0o777 });
-  });
+  const road: Road = {
+    look: (path) => fs.lstat(path),
+    list: (path) => fs.readDir(path),
+    mkdir: (path) => Deno.mkdir(path, { recursive: true }),
+    copy: ({ from, to, mode }) =>
+      Deno.writeFile(to, fs.readStream(from, optional(signal)), { mode: mode & 0o777 }),
+  };
+  await copyTree(road, guest, hostPath("host", host), signal);
 }
 
-/** The files below `from` in the guest, after their directories here have been made. */
-async function* guestFiles(
-  fs: Files,
+async function copyTree(
+  road: Road,
+  from: string,
+  to: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  signal?.throwIfAborted();
+  if (!(await road.look(from)).isDirectory) await road.mkdir(parentOf(to));
+  await fewAtOnce(filesBelow(road, from, to, signal), road.copy);
+}
+
+/** The files below `from`, each after its directory has been made. */
+async function* filesBelow(
+  road: Road,
   from: string,
   to: string,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Copy> {
   signal?.throwIfAborted();
-  const { isDirectory, isFile, mode } = await fs.lstat(from);
-  if (isFile) yield { from, to, mode: (mode ?? 0o644) & PERMISSIONS };
+  const { isDirectory, isFile, mode: bits } = await road.look(from);
+  const mode = (bits ?? 0o644) & PERMISSIONS;
+  if (isFile) yield { from, to, mode };
   if (!isDirectory) return;
-  await Deno.mkdir(to, { recursive: true });
-  for await (const { name } of fs.readDir(from)) {
-    if (isPlain(name)) yield* guestFiles(fs, `${from}/${name}`, `${to}/${name}`, signal);
+  await road.mkdir(to, { mode });
+  for await (const { name } of road.list(from)) {
+    if (isPlain(name)) yield* filesBelow(road, `${from}/${name}`, `${to}/${name}`, signal);
   }
 }
 

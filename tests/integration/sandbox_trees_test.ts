@@ -5,6 +5,8 @@ import { GuestReadable } from "../../src/sandbox/guest_readable.ts";
 import { assertEquals, assertRejects } from "../../src/std/assert.ts";
 import { delay } from "../support/kvm.ts";
 
+const { NotFound } = Deno.errors;
+
 type Files = Parameters<typeof download>[0];
 type Entry = string | { readonly link: string } | readonly string[];
 
@@ -76,8 +78,10 @@ Deno.test("what a guest names cannot leave the directory, and its links are left
     await download(guest, "/out", `${directory}/x/out`);
     assertEquals(tree(directory), { "/x/out/a": "A", "/x/out/sub/b": "B" });
     assertEquals((Deno.statSync(`${directory}/x/out/a`).mode ?? 0) & 0o777, 0o640);
-    await download(guest, "/out/a", new URL(`file://${directory}/one`));
-    assertEquals(Deno.readTextFileSync(`${directory}/one`), "A");
+    await download(guest, "/out/a", new URL(`file://${directory}/of/one`));
+    assertEquals(Deno.readTextFileSync(`${directory}/of/one`), "A");
+    await assertRejects(() => download(guest, "/none", `${directory}/new/none`), NotFound);
+    assertEquals([...Deno.readDirSync(directory)].map(({ name }) => name).sort(), ["of", "x"]);
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
@@ -95,6 +99,8 @@ Deno.test("a directory goes in with its permissions, links followed", async () =
     assertEquals(entries["/in/here/sub/run"], "#!");
     assertEquals(entries["/in/here/link"], "#!");
     assertEquals(guest.modes.get("/in/here/sub/run"), 0o755);
+    await upload(guest, `${directory}/sub/run`, "/of/one");
+    assertEquals([entries["/of"], entries["/of/one"]], [[], "#!"]);
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
