@@ -64,18 +64,25 @@ export class UringBackend extends DiskBackend implements BlockBackend, Watcher, 
   }
 
   read(tag: number, into: IovecList, offset: number): void {
-    if (into.count === 1) {
-      return this.#push(IORING_OP_READ, offset, into.address, into.bytes, 0, tag);
-    }
-    this.#push(IORING_OP_READV, offset, addressFor(into), into.count, 0, tag);
+    this.#transfer(IORING_OP_READ, IORING_OP_READV, offset, into, 0, tag);
   }
 
   write(tag: number, from: IovecList, offset: number, durable: boolean): void {
     const flags = durable ? RWF_DSYNC : 0;
-    if (from.count === 1) {
-      return this.#push(IORING_OP_WRITE, offset, from.address, from.bytes, flags, tag);
-    }
-    this.#push(IORING_OP_WRITEV, offset, addressFor(from), from.count, flags, tag);
+    this.#transfer(IORING_OP_WRITE, IORING_OP_WRITEV, offset, from, flags, tag);
+  }
+
+  /** `one` for a single buffer, which the kernel has no vector to copy for; `many` for several. */
+  #transfer(
+    one: number,
+    many: number,
+    offset: number,
+    list: IovecList,
+    flags: number,
+    tag: number,
+  ): void {
+    if (list.count === 1) this.#push(one, offset, list.address, list.bytes, flags, tag);
+    else this.#push(many, offset, addressFor(list), list.count, flags, tag);
   }
 
   flush(tag: number): void {
