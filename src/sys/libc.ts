@@ -82,6 +82,7 @@ const SYMBOLS = {
   flock: { parameters: ["i32", "i32"], result: "i32" },
   // int ioctl(int fd, unsigned long request, ...); by what the argument is:
   ioctl: { parameters: ["i32", "u32", "i32"], result: "i32" },
+  ioctl_run: { name: "ioctl", parameters: ["i32", "u32", "i32"], result: "i32" }, // KVM_RUN, again and again
   ioctl_buffer: { name: "ioctl", parameters: ["i32", "u32", "buffer"], result: "i32" },
   ioctl_address: { name: "ioctl", parameters: ["i32", "u32", "usize"], result: "i32" },
   // void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
@@ -145,8 +146,8 @@ const CANDIDATES = [
 ];
 
 /**
- * Called for each request, packet or exit of a guest. Binding one takes 0.2 ms, for Deno compiles a trampoline; what is
- * called a few times goes by its address, for 1 to 2 µs a call and nothing before.
+ * Called for each request, packet or exit of a guest. Binding one takes 0.3 ms, the first one of an isolate 1 ms, for Deno
+ * compiles a trampoline; what is called a few times goes by its address, for 1 to 2 µs a call and nothing before.
  */
 const HOT: ReadonlySet<keyof typeof SYMBOLS> = new Set([
   "read",
@@ -160,7 +161,7 @@ const HOT: ReadonlySet<keyof typeof SYMBOLS> = new Set([
   "sendmsg",
   "memcpy",
   "getrandom",
-  "ioctl",
+  "ioctl_run",
   "epoll_wait",
   "syscall_enter",
 ]);
@@ -180,16 +181,12 @@ export function libc(): Libc {
 }
 
 function openLibc(): Libc {
-  const addresses = Object.fromEntries(
-    Object.entries(SYMBOLS).map(([key, symbol]) => [
-      key,
-      { name: "name" in symbol ? symbol.name : key, type: "pointer", optional: true } as const,
-    ]),
-  );
   const failures: string[] = [];
   for (const path of CANDIDATES) {
     try {
-      return boundOnFirstUse(path, Deno.dlopen(path, addresses).symbols);
+      // Its address and no other: to look one up when it is needed takes 20 µs, a table of all of them 2 ms.
+      const { dlsym } = Deno.dlopen(path, { dlsym: { type: "pointer", optional: true } }).symbols;
+      return boundOnFirstUse(path, addressesOf(path, dlsym));
     } catch (error) {
       if (error instanceof Deno.errors.NotCapable) throw error;
       failures.push(`${path}: ${error instanceof Error ? error.message : error}`);
@@ -198,24 +195,35 @@ function openLibc(): Libc {
   throw new Error(`Cannot open the C library: ${failures.join("; ")}`);
 }
 
+/** void *dlsym(void *handle, const char *symbol); in libc itself since glibc 2.34. */
+const DLSYM = { parameters: ["pointer", "buffer"], result: "pointer" } as const;
+/** As dlsym's handle: everything this process has loaded. */
+const RTLD_DEFAULT = null;
+
+type AddressOf = (name: string) => Deno.PointerObject;
+
+/** Finds the C library's functions, which the process runs on itself. Throws when there is none of a name. */
+function addressesOf(path: string, dlsym: Deno.PointerValue | undefined): AddressOf {
+  const find = dlsym ? byAddress(dlsym, DLSYM) : () => null;
+  return (name) => {
+    const address = find(RTLD_DEFAULT, cString(name));
+    if (address !== null) return address;
+    throw new Error(`Cannot find ${name} in ${path}: glibc 2.34 or newer is needed`);
+  };
+}
+
 /** The table with each function made when it is first asked for: no isolate uses half of them. */
-function boundOnFirstUse(
-  path: string,
-  addresses: Readonly<Record<string, Deno.PointerValue>>,
-): Libc {
+function boundOnFirstUse(path: string, addressOf: AddressOf): Libc {
   const bound = {};
-  for (const name of Object.keys(SYMBOLS) as (keyof typeof SYMBOLS)[]) {
-    Object.defineProperty(bound, name, {
+  for (const key of Object.keys(SYMBOLS) as (keyof typeof SYMBOLS)[]) {
+    Object.defineProperty(bound, key, {
       configurable: true,
       get() {
-        const address = addresses[name] ?? null;
-        if (address === null) {
-          throw new Error(`Cannot find ${name} in ${path}: glibc 2.34 or newer is needed`);
-        }
-        const value = HOT.has(name)
-          ? Deno.dlopen(path, { [name]: SYMBOLS[name] }).symbols[name]
-          : byAddress(address, SYMBOLS[name]);
-        Object.defineProperty(bound, name, { value });
+        const symbol = SYMBOLS[key];
+        const value = HOT.has(key)
+          ? Deno.dlopen(path, { [key]: symbol }).symbols[key]
+          : byAddress(addressOf("name" in symbol ? symbol.name : key), symbol);
+        Object.defineProperty(bound, key, { value });
         return value;
       },
     });
@@ -224,10 +232,13 @@ function boundOnFirstUse(
   return bound as Libc;
 }
 
-function byAddress(address: Deno.PointerObject, type: Callable): unknown {
-  // SAFETY of the cast: the table says what is there.
-  const pointer = new Deno.UnsafeFnPointer(address as Deno.PointerObject<Callable>, type);
-  return (...parameters: Parameters<typeof pointer.call>) => pointer.call(...parameters);
+function byAddress<const Type extends Callable>(
+  address: Deno.PointerObject,
+  type: Type,
+): Deno.UnsafeFnPointer<Type>["call"] {
+  // SAFETY of the cast: callers say what is there.
+  const pointer = new Deno.UnsafeFnPointer(address as Deno.PointerObject<Type>, type);
+  return pointer.call.bind(pointer);
 }
 
 let errnoWord: Int32Array | undefined;
