@@ -11,7 +11,7 @@ import {
   kvm_signal_mask,
 } from "../abi/kvm.ts";
 import { type FdNumber, OwnedFd } from "../sys/fd.ts";
-import { errno, libc } from "../sys/libc.ts";
+import { errno, type Libc, libc } from "../sys/libc.ts";
 import { Mapping } from "../sys/mmap.ts";
 import { EAGAIN, EINTR } from "../sys/sys_error.ts";
 import { drainKickSignal } from "../sys/thread.ts";
@@ -19,12 +19,17 @@ import { checkKvm, KvmError } from "./kvm_error.ts";
 import { RunPage } from "./run_page.ts";
 import { createVcpuFd } from "./vm.ts";
 
+/** Entries into the guest before the call is bound, which takes as long as some 500 calls by its address. */
+const COLD_ENTRIES = 500;
+
 /** An open vCPU. */
 export class KvmVcpu implements Disposable {
   readonly #fd: OwnedFd;
   readonly #mapping: Mapping;
   readonly page: RunPage;
-  readonly #ioctl = libc().ioctl;
+  #coldEntries = COLD_ENTRIES;
+  /** KVM_RUN, bound; undefined while it is cold. */
+  #enter: Libc["ioctl_run"] | undefined;
 
   /** `mmapSize` is `KvmSystem.vcpuMmapSize()`. */
   constructor(vmFd: FdNumber, readonly id: number, mmapSize: number) {
@@ -49,11 +54,17 @@ export class KvmVcpu implements Disposable {
    * Throws KvmError on anything else.
    */
   run(): boolean {
-    const ioctl = this.#ioctl;
-    if (ioctl(this.#fd.number, KVM_RUN, 0) === 0) return true;
+    const enter = this.#enter;
+    const result = enter === undefined ? this.#enterCold() : enter(this.#fd.number, KVM_RUN, 0);
+    if (result === 0) return true;
     const number = errno();
     if (number === EINTR || number === EAGAIN) return false;
     throw new KvmError(`KVM_RUN of vCPU ${this.id}`, number);
+  }
+
+  #enterCold(): number {
+    if (--this.#coldEntries === 0) this.#enter = libc().ioctl_run;
+    return libc().ioctl(this.#fd.number, KVM_RUN, 0);
   }
 
   /** After `run` said false: takes back what the kick has set. Look for requests after this, not before. */
