@@ -2,7 +2,7 @@
  * What the rest of the monitor says to an architecture, and what it gets back: no register, no address, no
  * boot protocol is named here. Implemented by `src/arch/x86_64`; picked by `mod.ts`.
  */
-import type { GuestMemory } from "../memory/guest_memory.ts";
+import type { BootMemory } from "../memory/boot_memory.ts";
 import type {
   DiscoveryChoice,
   DiscoverySupport,
@@ -59,7 +59,7 @@ export interface DeviceSlot {
 
 /** Everything a boot needs. `memory` must be fresh: loaders rely on bytes they do not write being zero. */
 export interface BootRequest {
-  readonly memory: GuestMemory;
+  readonly memory: BootMemory;
   readonly kernel: ImageSource;
   readonly initrd?: ImageSource;
   readonly cmdline: string;

@@ -2,6 +2,7 @@
 import type { RamRange } from "../arch/types.ts";
 import type { MemoryLayout } from "../ipc/memory_layout.ts";
 import type { KvmVm } from "../kvm/vm.ts";
+import { PiecewiseMemory } from "../memory/boot_memory.ts";
 import { gpa, GuestMemory } from "../memory/guest_memory.ts";
 import { bytesAt, Mapping } from "../sys/mmap.ts";
 
@@ -25,6 +26,14 @@ export function viewRam(layout: MemoryLayout): GuestMemory {
     hostBase: hostAddress,
     buffer: bytesAt(hostAddress, size),
   })));
+}
+
+/** The same RAM for a loader, which needs little of it at a time. */
+export function bootMemory(layout: MemoryLayout): PiecewiseMemory {
+  return new PiecewiseMemory(
+    layout.regions,
+    (address, length) => new Uint8Array(bytesAt(address, length)),
+  );
 }
 
 /** Gives the RAM to the VM, a memory slot per region. */

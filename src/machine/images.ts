@@ -1,6 +1,6 @@
 /** Puts what the guest boots from into its RAM. Called by the control thread while the workers come up. */
 import { architecture, type BootState } from "../arch/mod.ts";
-import type { GuestMemory } from "../memory/guest_memory.ts";
+import type { BootMemory } from "../memory/boot_memory.ts";
 import { FileImage } from "./image_source.ts";
 import type { MachinePlan } from "./plan.ts";
 
@@ -8,7 +8,7 @@ import type { MachinePlan } from "./plan.ts";
 const RNG_SEED_BYTES = 32;
 
 /** Reads kernel and initrd straight into guest RAM. Throws BootError and Deno.errors.*. */
-export function loadImages(plan: MachinePlan, memory: GuestMemory): BootState {
+export function loadImages(plan: MachinePlan, memory: BootMemory): BootState {
   const { image, initrd } = plan.config.kernel;
   const arch = architecture(plan.architecture);
   using kernel = new FileImage(image);

@@ -30,7 +30,7 @@ import type { Mapping } from "../sys/mmap.ts";
 import { kickTarget } from "../sys/thread.ts";
 import type { MachineConfig } from "./config.ts";
 import { type MachineExit, type Outcome, outcomeOf } from "./exit.ts";
-import { mapRam, plugRam, viewRam } from "./guest_ram.ts";
+import { bootMemory, mapRam, plugRam } from "./guest_ram.ts";
 import { loadImages } from "./images.ts";
 import { IoHandle } from "./io_handle.ts";
 import { endIdleIoThreads } from "./io_threads.ts";
@@ -194,7 +194,7 @@ export class Machine implements AsyncDisposable {
     const vcpus = this.#vcpus.init({ ...common, kvmFd: system.fd, mmapSize, windows });
     const ready = allReady([...io, ...vcpus]);
     this.#settled = ready.catch(() => {});
-    this.#bootState = loadImages(plan, viewRam(layout));
+    this.#bootState = loadImages(plan, bootMemory(layout));
     await ready;
   }
 

@@ -67,13 +67,7 @@ export class GuestMemory {
 
   /** The region that holds all of [at, at + length), or undefined. */
   find(at: number, length: number): MemoryRegion | undefined {
-    const regions = this.regions;
-    for (let i = 0; i < regions.length; i++) {
-      const region = regions[i] as MemoryRegion;
-      const offset = at - region.base;
-      if (offset >= 0 && length >= 0 && offset + length <= region.size) return region;
-    }
-    return undefined;
+    return regionWith(this.regions, at, length);
   }
 
   /** The region that holds all of [at, at + length). Ring code keeps it and an index: checked once. */
@@ -141,6 +135,20 @@ export class GuestMemory {
     const { hostBase, base } = this.region(at, length);
     return (hostBase + (at - base)) as HostAddress;
   }
+}
+
+/** The one of `regions` that holds all of [at, at + length), or undefined. */
+export function regionWith<Region extends { readonly base: number; readonly size: number }>(
+  regions: readonly Region[],
+  at: number,
+  length: number,
+): Region | undefined {
+  for (let i = 0; i < regions.length; i++) {
+    const region = regions[i] as Region;
+    const offset = at - region.base;
+    if (offset >= 0 && length >= 0 && offset + length <= region.size) return region;
+  }
+  return undefined;
 }
 
 function byte(bytes: Uint8Array, index: number): number {

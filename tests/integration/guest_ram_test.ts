@@ -1,6 +1,6 @@
 /** What guest RAM is made of, and what a kernel finds in it besides itself. Needs no KVM. */
 import { checkConfig } from "../../src/machine/check.ts";
-import { mapRam } from "../../src/machine/guest_ram.ts";
+import { bootMemory, mapRam, viewRam } from "../../src/machine/guest_ram.ts";
 import { loadImages } from "../../src/machine/images.ts";
 import { planMachine } from "../../src/machine/plan.ts";
 import { gpa, type GuestMemory, heapGuestMemory } from "../../src/memory/guest_memory.ts";
@@ -34,6 +34,22 @@ Deno.test({
       mapping.unmap();
     }
   },
+});
+
+Deno.test("what a loader writes devices see, in every region and up to its end", () => {
+  const [low, high] = [{ base: 0, size: 2 * MIB }, { base: 2 ** 32, size: 2 * MIB }];
+  const { mapping, layout } = mapRam([low, high]);
+  try {
+    const loader = bootMemory(layout);
+    loader.write(gpa(low.size - 1), Uint8Array.of(7));
+    loader.view(gpa(high.base + high.size - 2), 2).set([8, 9]);
+    const devices = viewRam(layout);
+    assertEquals([...devices.view(gpa(low.size - 2), 2)], [0, 7]);
+    assertEquals([...devices.view(gpa(high.base), 2)], [0, 0]);
+    assertEquals([...devices.view(gpa(high.base + high.size - 2), 2)], [8, 9]);
+  } finally {
+    mapping.unmap();
+  }
 });
 
 /** VmFlags of the mapping that begins at `address` (proc(5), smaps). */

@@ -59,14 +59,17 @@ function ram(mib = 64): GuestMemory {
   return heapGuestMemory([{ base: 0, size: mib * MIB }]);
 }
 
-function boot(request: Partial<BootRequest> = {}) {
+/** A request whose memory is read afterwards. */
+type Asked = Partial<BootRequest> & { readonly memory?: GuestMemory };
+
+function boot(request: Asked = {}) {
   const memory = request.memory ?? ram();
   const state = loadKernel({ kernel: sourceOf(bzImage()), cmdline: "", ...request, memory });
   return { memory, state };
 }
 
 function refused(
-  request: Partial<BootRequest>,
+  request: Asked,
   code: BootErrorCode,
   message: RegExp,
   hint = /./,

@@ -3,7 +3,8 @@
  * ELF with a PVH note: PVH entry. Linux as ELF, other ELF, bzImage, and everything that gets a device tree
  * (start_info has no place for one): 64-bit entry. Called through `src/arch/mod.ts` on the control side.
  */
-import { gpa, type GuestMemory } from "../../memory/guest_memory.ts";
+import type { BootMemory } from "../../memory/boot_memory.ts";
+import { gpa } from "../../memory/guest_memory.ts";
 import { hasAt, hex, roundUp, sizeText, viewOf } from "../bytes.ts";
 import { FDT_MAGIC } from "../fdt.ts";
 import { identify, readHead } from "../identify.ts";
@@ -265,16 +266,16 @@ function placeInitrd(
 }
 
 /** Suggests room for `bytes`, always more than the machine has now. */
-function memoryHint(memory: GuestMemory, bytes: number): string {
+function memoryHint(memory: BootMemory, bytes: number): string {
   const size = roundUp(Math.max(bytes, memory.size + 1), MEMORY_STEP);
   return `give the machine more memory with --mem ${size / MIB}M`;
 }
 
-function ramOf(memory: GuestMemory): RamRange[] {
+function ramOf(memory: BootMemory): RamRange[] {
   return memory.regions.map(({ base, size }) => ({ base, size }));
 }
 
-function withGdt(memory: GuestMemory, state: BootState): BootState {
-  gdtWords(state).forEach((word, i) => memory.setU32(gpa(GDT + i * 4), word));
+function withGdt(memory: BootMemory, state: BootState): BootState {
+  memory.write(gpa(GDT), new Uint8Array(new Uint32Array(gdtWords(state)).buffer));
   return state;
 }

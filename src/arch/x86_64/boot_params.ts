@@ -2,7 +2,8 @@
  * What the 64-bit entry finds in memory: the zero page (struct boot_params, Documentation/x86/zero-page.rst), the
  * setup_data list, and long-mode page tables. Called by `boot.ts`.
  */
-import { gpa, type GuestMemory } from "../../memory/guest_memory.ts";
+import type { BootMemory } from "../../memory/boot_memory.ts";
+import { gpa } from "../../memory/guest_memory.ts";
 import { putU64, roundUp, viewOf } from "../bytes.ts";
 import type { RamRange } from "../types.ts";
 import { SETUP_HEADER, SETUP_HEADER_START } from "./bzimage.ts";
@@ -42,7 +43,7 @@ export interface ZeroPageInput {
 }
 
 /** Writes the zero page at its fixed place. */
-export function writeZeroPage(memory: GuestMemory, input: ZeroPageInput): void {
+export function writeZeroPage(memory: BootMemory, input: ZeroPageInput): void {
   const page = memory.view(gpa(ZERO_PAGE.base), ZERO_PAGE.size);
   page.fill(0);
   const view = viewOf(page);
@@ -94,7 +95,7 @@ function entrySize(data: Uint8Array): number {
 }
 
 /** Writes a setup_data list (Documentation/arch/x86/boot.rst; arch/x86/kernel/setup.c parse_setup_data). */
-export function writeSetupData(memory: GuestMemory, at: number, list: readonly SetupData[]): void {
+export function writeSetupData(memory: BootMemory, at: number, list: readonly SetupData[]): void {
   list.forEach(({ type, data }, i) => {
     const entry = memory.view(gpa(at), entrySize(data));
     const view = viewOf(entry);
@@ -118,7 +119,7 @@ const GIB = 2 ** 30;
  * bare-metal guests reach devices too, and the RAM above as far as the tables' place goes. Linux replaces them
  * before it looks beyond its own image.
  */
-export function writePageTables(memory: GuestMemory, ram: readonly RamRange[]): void {
+export function writePageTables(memory: BootMemory, ram: readonly RamRange[]): void {
   const tables = viewOf(memory.view(gpa(PAGE_TABLES.base), PAGE_TABLES.size));
   const end = Math.max(HOLE_END, ...ram.map(({ base, size }) => base + size));
   const room = PAGE_TABLES.size / PAGE - 2;

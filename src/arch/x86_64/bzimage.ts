@@ -2,7 +2,8 @@
  * bzImage kernels (Documentation/x86/boot.rst): found by their setup header, entered at the 64-bit entry. The kernel
  * unpacks itself. Called by `boot.ts`.
  */
-import { gpa, type GuestMemory } from "../../memory/guest_memory.ts";
+import type { BootMemory } from "../../memory/boot_memory.ts";
+import { gpa } from "../../memory/guest_memory.ts";
 import { byteAt, hasAt, hex, roundUp, u64At, viewOf } from "../bytes.ts";
 import { BootError, type ImageSource } from "../types.ts";
 import { HIGH_MEMORY } from "./memory_map.ts";
@@ -105,7 +106,7 @@ export function parseBzImage(source: ImageSource): BzImage {
 }
 
 /** Reads the protected-mode part straight into guest memory. The caller has checked that it fits. */
-export function loadBzImage(source: ImageSource, image: BzImage, memory: GuestMemory): void {
+export function loadBzImage(source: ImageSource, image: BzImage, memory: BootMemory): void {
   source.read(image.fileOffset, memory.view(gpa(image.loadAddress), image.fileSize));
 }
 

@@ -2,7 +2,7 @@
  * ELF kernels (System V gABI chapters 4 and 5): vmlinux and anything else linked for a fixed physical address.
  * Everything in the file is checked against the file's size before it is used. Called by `boot.ts`.
  */
-import type { GuestMemory } from "../../memory/guest_memory.ts";
+import type { BootMemory } from "../../memory/boot_memory.ts";
 import { gpa } from "../../memory/guest_memory.ts";
 import { byteAt, hex, roundUp, u64At, viewOf } from "../bytes.ts";
 import { BootError, type BootErrorCode, type ImageSource } from "../types.ts";
@@ -132,7 +132,7 @@ export function parseElf(source: ImageSource): ElfImage {
  * Reads the segments straight into guest memory. The zero-filled tail of a segment is not written: memory is fresh
  * (see `BootRequest`), and touching it would cost a page fault for each page. The caller has checked that it fits.
  */
-export function loadElf(source: ImageSource, image: ElfImage, memory: GuestMemory): void {
+export function loadElf(source: ImageSource, image: ElfImage, memory: BootMemory): void {
   for (const { fileOffset, fileSize, address } of image.segments) {
     if (fileSize > 0) source.read(fileOffset, memory.view(gpa(address), fileSize));
   }

@@ -4,7 +4,8 @@
  * 4096 places of the BIOS area (arch/x86/kernel/mpparse.c smp_scan_config), seconds where ring 0 is emulated.
  * Called by `boot.ts`.
  */
-import { gpa, type GuestMemory } from "../../memory/guest_memory.ts";
+import type { BootMemory } from "../../memory/boot_memory.ts";
+import { gpa } from "../../memory/guest_memory.ts";
 import { viewOf } from "../bytes.ts";
 import { EBDA, IOAPIC_BASE, LAPIC_BASE, MP_TABLE } from "./memory_map.ts";
 
@@ -37,7 +38,7 @@ const FEATURES = 0x201;
 const ALL_LAPICS = 0xff;
 
 /** Writes pointer and table for `vcpus` processors, 1 to MAX_MP_VCPUS; more are told by ACPI only. */
-export function writeMpTable(memory: GuestMemory, vcpus: number): void {
+export function writeMpTable(memory: BootMemory, vcpus: number): void {
   const count = Math.min(vcpus, MAX_MP_VCPUS);
   const table = mpTable(count);
   memory.write(gpa(MP_TABLE.base), table);

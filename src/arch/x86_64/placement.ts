@@ -1,7 +1,7 @@
 /**
  * Who has which piece of low RAM while a machine is put together. Called by `boot.ts`.
  */
-import type { GuestMemory } from "../../memory/guest_memory.ts";
+import type { BootMemory } from "../../memory/boot_memory.ts";
 import { roundDown } from "../bytes.ts";
 import type { RamRange } from "../types.ts";
 import { HIGH_MEMORY } from "./memory_map.ts";
@@ -11,7 +11,7 @@ export class Placement {
   readonly #end: number;
   readonly #taken: RamRange[] = [];
 
-  constructor(memory: GuestMemory) {
+  constructor(memory: BootMemory) {
     const low = memory.find(0, 0);
     this.#end = low === undefined ? 0 : low.base + low.size;
   }

@@ -2,7 +2,8 @@
  * What the PVH entry finds in memory: struct hvm_start_info version 1 with module list and memory map
  * (include/xen/interface/hvm/start_info.h; read by arch/x86/platform/pvh/enlighten.c). Called by `boot.ts`.
  */
-import { gpa, type GuestMemory } from "../../memory/guest_memory.ts";
+import type { BootMemory } from "../../memory/boot_memory.ts";
+import { gpa } from "../../memory/guest_memory.ts";
 import { packedStruct, u32, u64 } from "../../abi/struct.ts";
 import { putU64, viewOf } from "../bytes.ts";
 import type { RamRange } from "../types.ts";
@@ -48,7 +49,7 @@ export interface StartInfoInput {
 }
 
 /** Writes start_info at its fixed place. It lies below 1 GiB, which is all the kernel has mapped when it reads it. */
-export function writeStartInfo(memory: GuestMemory, input: StartInfoInput): void {
+export function writeStartInfo(memory: BootMemory, input: StartInfoInput): void {
   const page = memory.view(gpa(START_INFO.base), START_INFO.size);
   page.fill(0);
   const view = viewOf(page);
