@@ -40,6 +40,7 @@ export async function bundle(directory: string): Promise<void> {
   await run(["--code-splitting", "--outdir", directory, RUN_PROGRAM]);
   await Deno.writeTextFile(`${directory}/main.js`, MAIN);
   await rewriteWorkers(directory);
+  await slimMaps(directory);
   await copyFiles(`${ROOT}${DATA}`, directory, (path) => !path.endsWith(".ts"));
   for (const folder of LIBRARY) {
     const isWanted = (path: string): boolean => !NO_LIBRARY.test(path.slice(ROOT.length));
@@ -50,7 +51,7 @@ export async function bundle(directory: string): Promise<void> {
 
 async function run(args: readonly string[]): Promise<void> {
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["bundle", "--quiet", "--platform", "deno", "--minify", "--keep-names", ...args],
+    args: ["bundle", "--quiet", "--platform", "deno", "--minify", "--sourcemap=external", ...args],
     cwd: ROOT,
     env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
     stdout: "null",
@@ -78,6 +79,21 @@ async function rewriteWorkers(directory: string): Promise<void> {
     if (rewritten !== text) await Deno.writeTextFile(path, rewritten);
   }
   if (left.size > 0) throw new Error(`Cannot find where ${[...left].join(", ")} is started`);
+}
+
+/** For traces (src/cli/source_trace.ts): with paths from the project's folder, and without the sources themselves. */
+async function slimMaps(directory: string): Promise<void> {
+  for await (const { name } of Deno.readDir(directory)) {
+    if (!name.endsWith(".js.map")) continue;
+    const path = `${directory}/${name}`;
+    const { sourcesContent: _, ...map } = JSON.parse(await Deno.readTextFile(path));
+    const sources = map.sources.map((source: string) => {
+      const { pathname } = new URL(source, `file://${directory}/`);
+      const file = decodeURIComponent(pathname);
+      return file.startsWith(ROOT) ? file.slice(ROOT.length) : source;
+    });
+    await Deno.writeTextFile(path, JSON.stringify({ ...map, sources }));
+  }
 }
 
 async function copyFiles(

@@ -1,6 +1,7 @@
 /** Problems and thrown errors as the user sees them: one `error:` line, one `hint:` line, or one JSON object. */
 import type { Problem } from "../virtio/device_kind.ts";
 import { writeError } from "./output.ts";
+import { sourceTrace } from "./source_trace.ts";
 
 /** How errors are shown. */
 export interface ErrorStyle {
@@ -87,7 +88,7 @@ function problemLines(problem: ShownProblem, verbose: boolean): string {
     lines.push(...problem.logTail.split("\n").map((line) => `  | ${line}`));
   }
   if (problem.hint !== undefined) lines.push(`hint: ${problem.hint}`);
-  if (verbose && problem.stack !== undefined) lines.push(problem.stack);
+  if (verbose && problem.stack !== undefined) lines.push(sourceTrace(problem.stack));
   return lines.join("\n");
 }
 

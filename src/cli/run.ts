@@ -35,6 +35,7 @@ import { reportOf, reportProblems, writeReport } from "./report.ts";
 import { type CommandSettings, readRunSettings, type RunSettings } from "./run_settings.ts";
 import { hostRingZero } from "../guest/ring_zero.ts";
 import { ringZeroWarning } from "./ring_zero.ts";
+import { sourceTrace } from "./source_trace.ts";
 import { StopRequest } from "./stop_request.ts";
 import {
   CONSOLE_HINT,
@@ -291,7 +292,7 @@ class Run {
         powerRequested,
         outputClosed: () => this.#stop.request({ kind: "output-closed" }),
         backendFailed: (failure) => this.#backendFailed(failure),
-        ...(verbose ? { log: writeError } : {}),
+        ...(verbose ? { log: (text) => writeError(sourceTrace(text)) } : {}),
       },
     };
   }

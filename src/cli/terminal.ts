@@ -30,6 +30,10 @@ export function terminalState(): { isTty: boolean; columns: number; rows: number
 
 /** The window's size; 80 by 24 where there is none. */
 export function windowSize(): { columns: number; rows: number } {
+  // Deno makes an Error of it when none of the three is one, which takes a hundred times as long as to ask them.
+  if (![Deno.stdin, Deno.stdout, Deno.stderr].some((stream) => stream.isTerminal())) {
+    return FALLBACK_SIZE;
+  }
   try {
     const { columns, rows } = Deno.consoleSize();
     return columns > 0 && rows > 0 ? { columns, rows } : FALLBACK_SIZE;

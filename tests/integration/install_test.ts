@@ -1,6 +1,12 @@
 /** dinovisor as `deno task install` puts it in place: bundled, with its workers and data. */
 import { install } from "../../scripts/install.ts";
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "../../src/std/assert.ts";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+  assertThrows,
+} from "../../src/std/assert.ts";
 import { ociLayout, tarOf } from "../support/archives.ts";
 import { runCli, tinyArgs } from "../support/cli_process.ts";
 import { kvmTest, linuxTest } from "../support/kvm.ts";
@@ -50,6 +56,11 @@ kvmTest("an installed dinovisor runs guests from anywhere, and can be installed 
     const wrong = await run(program, ["run", "-k", "/nothing/here"]);
     assertEquals(wrong.code, 125);
     assert(wrong.stderr.startsWith("error: cannot find kernel"), wrong.stderr);
+    const traced = await run(program, await tinyArgs("test=idle", ["--verbose"]), {
+      DINOVISOR_KVM: "/dev/null",
+    });
+    assertMatch(traced.stderr, /^KvmError: .*\n {4}at \S+ \(src\/kvm\/system\.ts:\d+:\d+\)\n/m);
+    assertMatch(traced.stderr, /\(src\/cli\/run\.ts:\d+:\d+\)/);
   } finally {
     Deno.removeSync(prefix, { recursive: true });
   }
