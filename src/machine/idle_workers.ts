@@ -25,12 +25,12 @@ export function keepsProcessAlive(worker: Worker, alive: boolean): boolean {
 
 /** Idle workers of one module. */
 export class IdleWorkers {
-  readonly #module: URL;
+  readonly #module: () => URL;
   readonly #name: string;
   readonly #idle: Worker[] = [];
 
-  /** `name` is what debuggers show. */
-  constructor(module: URL, name: string) {
+  /** `module` is asked for when there is a worker to start; `name` is what debuggers show. */
+  constructor(module: () => URL, name: string) {
     this.#module = module;
     this.#name = name;
   }
@@ -38,7 +38,9 @@ export class IdleWorkers {
   /** An idle worker, or a new one. Its handlers are the caller's to set. */
   take(): Worker {
     const worker = this.#idle.pop();
-    if (worker === undefined) return new Worker(this.#module, { type: "module", name: this.#name });
+    if (worker === undefined) {
+      return new Worker(this.#module(), { type: "module", name: this.#name });
+    }
     keepsProcessAlive(worker, true);
     return worker;
   }

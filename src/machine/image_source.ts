@@ -4,12 +4,13 @@ import type { ImageSource } from "../arch/types.ts";
 /** An open image; `close` it. */
 export class FileImage implements ImageSource, Disposable {
   readonly #file: Deno.FsFile;
+  /** Bytes; 0 where there is no end to go to, as in a pipe. */
   readonly size: number;
 
   /** Throws Deno.errors.* when `name` cannot be opened for reading. */
   constructor(readonly name: string) {
     this.#file = Deno.openSync(name, { read: true });
-    this.size = this.#file.statSync().size;
+    this.size = endOf(this.#file);
   }
 
   read(offset: number, into: Uint8Array): void {
@@ -26,5 +27,14 @@ export class FileImage implements ImageSource, Disposable {
 
   [Symbol.dispose](): void {
     this.#file.close();
+  }
+}
+
+/** Sooner known than what else `statSync` tells, which takes 0.4 ms when it is first asked. */
+function endOf(file: Deno.FsFile): number {
+  try {
+    return file.seekSync(0, Deno.SeekMode.End);
+  } catch {
+    return 0;
   }
 }

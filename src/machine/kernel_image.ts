@@ -10,13 +10,12 @@ import { FileImage } from "./image_source.ts";
 /** More is not read into this process to be searched; no Linux comes near it. */
 const MAX_BYTES = 512 * 2 ** 20;
 const MAX_LINE = 256;
-const SMALL_BYTES = 2 ** 20;
 
 /** What the kernel in the file `path` can do. Never throws: what cannot be read is `closed`. */
 export function inspectContents(path: string): KernelContents {
   try {
     using source = new FileImage(path);
-    return architecture().kernelContents(imageText(readBody(source)));
+    return architecture().kernelContents(imageText(readBody(source), indexOfText));
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     const hint = error instanceof DecompressError || error instanceof BootError
@@ -38,28 +37,25 @@ function readBody(source: FileImage): Uint8Array<ArrayBuffer>[] {
   return packed ? read.map((bytes) => decompress(bytes)) : read;
 }
 
-/** `pieces` as something to search; no text is looked for across two of them. */
-export function imageText(pieces: readonly Uint8Array<ArrayBuffer>[]): ImageText {
-  const searches = pieces.map((bytes) => ({ bytes, indexOf: searchOf(bytes) }));
+/** Where `text` (Latin-1) stands in `bytes`, at or behind `from`; -1 when nowhere. */
+export type TextSearch = (bytes: Uint8Array<ArrayBuffer>, text: string, from: number) => number;
+
+/** `pieces` as something to search by `find`; no text is looked for across two of them. */
+export function imageText(
+  pieces: readonly Uint8Array<ArrayBuffer>[],
+  find: TextSearch,
+): ImageText {
   return {
-    has: (text) => searches.some(({ indexOf }) => indexOf(text, 0) !== -1),
+    has: (text) => pieces.some((bytes) => find(bytes, text, 0) !== -1),
     *linesAfter(text) {
-      for (const { bytes, indexOf } of searches) {
-        for (let at = indexOf(text, 0); at !== -1; at = indexOf(text, at)) {
+      for (const bytes of pieces) {
+        for (let at = find(bytes, text, 0); at !== -1; at = find(bytes, text, at)) {
           at += text.length;
           yield firstLine(bytes.subarray(at, at + MAX_LINE));
         }
       }
     },
   };
-}
-
-/** Opening the C library takes longer than to search a small kernel without it, before the machine's workers start. */
-function searchOf(bytes: Uint8Array<ArrayBuffer>): (text: string, from: number) => number {
-  if (bytes.length >= SMALL_BYTES) return (text, from) => indexOfText(bytes, text, from);
-  // Its "latin1" is Windows-1252, which differs in no byte our texts have, and keeps one character for each.
-  const decoded = new TextDecoder("latin1").decode(bytes);
-  return (text, from) => decoded.indexOf(text, from);
 }
 
 /** Printable ASCII only: it goes to a terminal. */

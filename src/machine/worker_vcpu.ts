@@ -13,7 +13,7 @@ const RUN_PAGE_BYTES = 4096;
 
 /** Those that have left their machines. */
 export const idleVcpuWorkers: IdleWorkers = new IdleWorkers(
-  new URL("./vcpu_worker.ts", import.meta.url),
+  () => new URL("./vcpu_worker.ts", import.meta.url),
   "dinovisor-vcpu",
 );
 
