@@ -29,6 +29,8 @@ export interface DiskFileOptions {
 }
 
 const MEMORY_FILE_SYSTEMS = [TMPFS_MAGIC, RAMFS_MAGIC, HUGETLBFS_MAGIC];
+/** Of brd, zram and pmem (Linux, drivers/block and drivers/nvdimm). */
+const MEMORY_DEVICES = /^(?:ram|zram|pmem)\d/;
 
 /** An open disk. Writers hold an exclusive lock, readers a shared one, against other monitors (flock). */
 export class DiskFile implements Disposable {
@@ -36,7 +38,7 @@ export class DiskFile implements Disposable {
   readonly bytes: number;
   readonly logicalBlockBytes: number;
   readonly physicalBlockBytes: number;
-  /** Whether it lies in memory (tmpfs and its kin): reading and writing it is copying, and never waits. */
+  /** Whether it lies in memory (tmpfs, zram, and their kin): reading and writing it is copying, and never waits. */
   readonly isMemory: boolean;
   /** Whether holes can be punched: decides DISCARD. */
   readonly canPunch: boolean;
@@ -58,8 +60,9 @@ export class DiskFile implements Disposable {
         this.physicalBlockBytes = 4096; // pages: what the host's cache reads and writes
       }
       // The node of a block device lies in devtmpfs, its data do not.
-      this.isMemory = stat.isBlockDevice !== true &&
-        MEMORY_FILE_SYSTEMS.includes(this.#fileSystem());
+      this.isMemory = stat.isBlockDevice === true
+        ? MEMORY_DEVICES.test(deviceName(stat.rdev))
+        : MEMORY_FILE_SYSTEMS.includes(this.#fileSystem());
       this.canPunch = !readOnly && this.#probePunch();
     } catch (error) {
       this.#fd.close();
@@ -107,6 +110,19 @@ export class DiskFile implements Disposable {
 
   [Symbol.dispose](): void {
     this.#fd.close();
+  }
+}
+
+/** What the kernel calls the block device with the number `device` (st_rdev); empty where sysfs does not say. */
+function deviceName(device: number | null): string {
+  if (device === null) return "";
+  // include/linux/kdev_t.h, new_decode_dev: the major number's 12 bits stand between 8 and 12 of the minor's.
+  const [major, minor] = [(device >>> 8) & 0xfff, (device & 0xff) | ((device >>> 12) & 0xfff00)];
+  try {
+    const target = Deno.readLinkSync(`/sys/dev/block/${major}:${minor}`);
+    return target.slice(target.lastIndexOf("/") + 1);
+  } catch {
+    return "";
   }
 }
 

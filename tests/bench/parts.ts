@@ -1,7 +1,7 @@
 /** The parts of `deno task bench`, in the order they run. A new subject is a file in `parts/` and one line here. */
 import type { Part } from "./setting.ts";
 import { cpuRows } from "./parts/cpu.ts";
-import { cachedRows, directRows, loopRows, tmpfsRows } from "./parts/disk.ts";
+import { cachedRows, directRows, loopRows, tmpfsRows, zramRows } from "./parts/disk.ts";
 import { exitRows } from "./parts/exits.ts";
 import { disksRows, machinesRows, vcpuRows } from "./parts/growth.ts";
 import { interruptRows } from "./parts/interrupts.ts";
@@ -24,6 +24,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
   cached: cachedRows,
   direct: directRows,
   loop: loopRows,
+  zram: zramRows,
   cpu: cpuRows,
   vcpus: vcpuRows,
   disks: disksRows,

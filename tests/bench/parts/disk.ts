@@ -4,6 +4,7 @@ import { type GuestResult, guestRow, MIB, type Setting, tinyGuest } from "../set
 import type { Row, RowHead, Step, Target } from "../table.ts";
 import { directRefusal, DiskDirectory } from "../../support/disk_image.ts";
 import { LoopDevice, loopRefusal } from "../../support/loop_device.ts";
+import { ZramDevice, zramRefusal } from "../../support/zram_device.ts";
 
 const DISK_MIB = 512;
 const QUICK_DISK_MIB = 64;
@@ -52,6 +53,17 @@ export async function loopRows(setting: Setting): Promise<Row[]> {
   using directory = new DiskDirectory("fast");
   using loop = new LoopDevice(randomImage(setting, directory));
   return await diskRows(setting, "loop device, O_DIRECT", { path: loop.path, direct: true }, 1);
+}
+
+/** A block device that is memory: nothing but the way to it, with nobody else at work. */
+export async function zramRows(setting: Setting): Promise<Row[]> {
+  const refusal = zramRefusal();
+  if (refusal !== undefined) {
+    console.error(`zram left out: ${refusal}`);
+    return [];
+  }
+  using zram = new ZramDevice((setting.quick ? QUICK_DISK_MIB : DISK_MIB) * MIB);
+  return await diskRows(setting, "zram, O_DIRECT", { path: zram.path, direct: true }, 1);
 }
 
 async function placeRows(
