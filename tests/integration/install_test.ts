@@ -61,6 +61,9 @@ kvmTest("an installed dinovisor runs guests from anywhere, and can be installed 
     });
     assertMatch(traced.stderr, /^KvmError: .*\n {4}at \S+ \(src\/kvm\/system\.ts:\d+:\d+\)\n/m);
     assertMatch(traced.stderr, /\(src\/cli\/run\.ts:\d+:\d+\)/);
+    // By us, and only then: Deno would read a map that a program names at each start.
+    const bundled = Deno.readTextFileSync(`${prefix}/share/dinovisor/run.js`);
+    assert(!bundled.includes("sourceMappingURL"));
   } finally {
     Deno.removeSync(prefix, { recursive: true });
   }
