@@ -2,7 +2,7 @@
 import { kernelBody, kernelContents } from "../../src/arch/x86_64/kernel_contents.ts";
 import type { KernelContents, KernelFeature } from "../../src/arch/kernel_contents.ts";
 import type { ImageSource } from "../../src/arch/types.ts";
-import { imageText, type TextSearch } from "../../src/machine/kernel_image.ts";
+import { imageText } from "../../src/machine/kernel_image.ts";
 import { assertEquals, assertThrows } from "../../src/std/assert.ts";
 import { banner, bzImage, elfKernel, imageOf } from "../support/kernel_files.ts";
 
@@ -11,9 +11,9 @@ function contentsOf(...texts: readonly string[]): KernelContents {
 }
 
 /** The search of production calls the C library, which unit tests may not. */
-const decoded: TextSearch = (bytes, text, from) => {
+function decoded(bytes: Uint8Array, text: string, from: number): number {
   return new TextDecoder("latin1").decode(bytes).indexOf(text, from);
-};
+}
 
 function sourceOf(bytes: Uint8Array): ImageSource {
   return {
