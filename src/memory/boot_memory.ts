@@ -38,7 +38,7 @@ export class PiecewiseMemory implements BootMemory {
   readonly regions: readonly HostedPiece[];
   readonly #bytesAt: BytesAt;
 
-  /** `bytesAt` is asked for bytes of `pieces` only, and never for none. */
+  /** `bytesAt` is asked for bytes of `pieces` only; for none of them, too, at their ends. */
   constructor(pieces: readonly HostedPiece[], bytesAt: BytesAt) {
     this.regions = pieces.toSorted((a, b) => a.base - b.base);
     this.#bytesAt = bytesAt;
@@ -59,7 +59,6 @@ export class PiecewiseMemory implements BootMemory {
   view(at: Gpa, length: number): Uint8Array {
     const region = this.find(at, length);
     if (region === undefined) throw new GuestFault(at, length);
-    if (length === 0) return new Uint8Array();
     const address = (region.hostAddress + (at - region.base)) as HostAddress;
     return this.#bytesAt(address, length);
   }

@@ -43,6 +43,7 @@ Deno.test("what a loader writes devices see, in every region and up to its end",
     const loader = bootMemory(layout);
     loader.write(gpa(low.size - 1), Uint8Array.of(7));
     loader.view(gpa(high.base + high.size - 2), 2).set([8, 9]);
+    assertEquals(loader.view(gpa(high.base + high.size), 0).length, 0);
     const devices = viewRam(layout);
     assertEquals([...devices.view(gpa(low.size - 2), 2)], [0, 7]);
     assertEquals([...devices.view(gpa(high.base), 2)], [0, 0]);

@@ -23,7 +23,7 @@ Deno.test("a place with a map becomes the source's, and the rest of a trace stay
       sourceTrace(trace),
       "Error: x\n    at a (src/one.ts:3:5)\n    at async src/one.ts:3:5\n    at b (ext:c.js:1:2)",
     );
-    assertEquals(sourceTrace(`at a (${url}:1:2)`), `at a (${url}:1:2)`);
+    assertEquals(sourceTrace(`at a (${url}:1:8)`), `at a (${url}:1:8)`);
   });
 });
 
