@@ -5,11 +5,16 @@ import { BlockDevice } from "./device.ts";
 import { diskFailure } from "./disk_backend.ts";
 import { openFileBackend, scratchOf } from "./file_backend.ts";
 import type { BlockConfig } from "./kind.ts";
+import { MergingBackend } from "./merging_backend.ts";
 
 /** Throws SysError when the file cannot be opened after all. */
 export function makeBlock(config: BlockConfig, host: HostResources): LiveDevice {
   const { queues = 1 } = config;
-  const backend = openFileBackend({ ...config, operations: queues * QUEUE_SIZE }, host.loop);
+  const operations = queues * QUEUE_SIZE;
+  const backend = new MergingBackend(
+    openFileBackend({ ...config, operations }, host.loop),
+    operations,
+  );
   const scratch = scratchOf(config);
   const name = config.id ?? config.path.slice(config.path.lastIndexOf("/") + 1);
   const device = new BlockDevice(

@@ -11,6 +11,7 @@ import {
   VIRTIO_BLK_F_WRITE_ZEROES,
 } from "../../devices/block/abi.ts";
 import { BlockDevice } from "../../devices/block/device.ts";
+import { MergingBackend } from "../../devices/block/merging_backend.ts";
 import {
   VIRTIO_CONSOLE_F_EMERG_WRITE,
   VIRTIO_CONSOLE_F_MULTIPORT,
@@ -47,6 +48,8 @@ import { GUEST_CID, OP, packetBytes } from "../support/vsock_packets.ts";
 import type { DeviceRow, Request, Specimen } from "../support/test_stand.ts";
 
 const ECHO_BYTES = 48;
+/** More than disks here ever have in use. */
+const TAGS = 2 ** 12;
 /** Offset of `writeback` in struct virtio_blk_config. */
 const WRITEBACK = 0x20;
 
@@ -244,7 +247,7 @@ function echoRequest(bytes: Uint8Array): Request {
 function blockSpecimen(ram: GuestRam, queues = 1): Specimen {
   const disk = new FakeDisk(ram);
   return {
-    device: new BlockDevice(disk, "conformance", queues),
+    device: new BlockDevice(new MergingBackend(disk, TAGS), "conformance", queues),
     queue: queues - 1,
     request: (seed) =>
       blockReadRequest(seed % disk.sectors, sectorsOf(disk, seed % disk.sectors, 1)),
@@ -272,7 +275,7 @@ function overlaySpecimen(ram: GuestRam): Specimen {
   const { overlay, base, scratch, sector } = fakeOverlay(ram);
   const both = [base, scratch];
   return {
-    device: new BlockDevice(overlay, "conformance"),
+    device: new BlockDevice(new MergingBackend(overlay, TAGS), "conformance"),
     queue: 0,
     request: (seed) => blockReadRequest(seed % base.sectors, sector(seed % base.sectors)),
     stall: () => {
