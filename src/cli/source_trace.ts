@@ -2,6 +2,7 @@
  * Traces of an installed program, whose one long line is the bundler's: the maps beside it say what is where. Deno would
  * do it by itself if the program named its map, and then reads it at every start (8 ms).
  */
+import { builtinModule } from "../sys/builtin_module.ts";
 
 /** A place in a bundle, as Deno's traces have it: the path is not encoded, whatever is in it. */
 const PLACE = /file:\/\/([^\n]+?\.js):(\d+):(\d+)/g;
@@ -21,9 +22,7 @@ type Finder = (line: number, column: number) => string | undefined;
 
 function finderOf(path: string): Finder {
   try {
-    // Neither is loaded before there is a trace to show.
-    // deno-lint-ignore no-process-global -- a dynamic import would answer with a promise
-    const { SourceMap } = process.getBuiltinModule("node:module");
+    const { SourceMap } = builtinModule("node:module");
     const map = new SourceMap(JSON.parse(Deno.readTextFileSync(`${path}.map`)));
     return (line, column) => {
       const entry = map.findEntry(line - 1, column - 1);

@@ -2,6 +2,7 @@
  * gzip (RFC 1952) and zstd (RFC 8878) by the runtime's own node:zlib. It refuses bytes behind a stream, or takes a
  * stream's beginning for the whole, so where a stream ends is found out here. Called by `decompress.ts`.
  */
+import { builtinModule } from "./builtin_module.ts";
 import { DecompressError } from "./decompress_error.ts";
 
 // RFC 1952, 2.3.1.
@@ -21,10 +22,9 @@ const ZSTD_BLOCK_RESERVED = 3;
 const DICTIONARY_ID_BYTES = [0, 1, 2, 4] as const;
 const CONTENT_SIZE_BYTES = [0, 2, 4, 8] as const;
 
-/** Neither node:zlib nor node:process is imported at the top: they take 30 ms to load, and few runs need them. */
+/** Not imported at the top: it takes 30 ms to load. */
 function zlib(): typeof import("node:zlib") {
-  // deno-lint-ignore no-process-global -- see above; a dynamic import would answer with a promise
-  return process.getBuiltinModule("node:zlib");
+  return builtinModule("node:zlib");
 }
 
 /** Unpacks the first gzip member in `bytes`; what follows it is not looked at. Throws DecompressError. */
