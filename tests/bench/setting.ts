@@ -5,6 +5,7 @@ import { type Row, type RowHead, type Sampler, takeTurns } from "./table.ts";
 
 export const MIB = 2 ** 20;
 const TINY_MIB = 64;
+const RAMP_SECONDS = 0.5;
 
 /** One subject: returns its rows. */
 export type Part = (setting: Setting) => Promise<Row[]>;
@@ -43,6 +44,11 @@ export function tinyGuest(
 /** Ours and, where it is installed, QEMU. */
 export function bothMonitors({ hasQemu }: Setting): Monitor[] {
   return [dinovisor(), ...(hasQemu ? [qemu()] : [])];
+}
+
+/** How long a load runs before it counts, in the words of the guest: compilers and caches have settled by then. */
+export function rampWord({ cyclesPerSecond, amount }: Setting): string {
+  return `ramp=${amount(Math.round(RAMP_SECONDS * cyclesPerSecond))}`;
 }
 
 /** What the guest's result line says. */

@@ -17,7 +17,8 @@ struct load {
   bool random, write;
   uint32_t block_size;
   uint64_t blocks;             /* whole blocks on the disk */
-  uint64_t ops, started;
+  uint64_t ops;                /* to be measured */
+  uint64_t started, last;      /* so many will have been started at the end */
   uint64_t random_state;
 };
 
@@ -57,7 +58,7 @@ static uint64_t serve_completions(struct load *load, struct block *disk) {
   uint64_t done = 0;
   for (uint16_t slot; (slot = virtq_take(&disk->queue)) != NO_TOKEN; done++) {
     if (disk->slots[slot].status != VIRTIO_BLK_S_OK) die("a request of the benchmark failed");
-    if (load->started < load->ops) start_request(load, disk, slot);
+    if (load->started < load->last) start_request(load, disk, slot);
   }
   if (done) virtq_kick(&disk->queue);
   return done;
@@ -76,24 +77,40 @@ static void open_disks(struct load *load, unsigned depth) {
   if (load->blocks == 0) die("the disk is smaller than bs=");
 }
 
-uint8_t test_blk_bench(void) {
-  struct load load = load_of_cmdline();
-  unsigned depth = (unsigned)cmdline_number("qd", 1);
-  open_disks(&load, depth);
-  uint64_t begin = cycles();
+static void fill_disks(struct load *load, unsigned depth) {
   for (unsigned i = 0; i < disk_count; i++) {
-    for (uint16_t slot = 0; slot < depth && load.started < load.ops; slot++) {
-      start_request(&load, &disks[i], slot);
+    for (uint16_t slot = 0; slot < depth && load->started < load->last; slot++) {
+      start_request(load, &disks[i], slot);
     }
     virtq_kick(&disks[i].queue);
   }
-  for (uint64_t done = 0; done < load.ops;) {
-    uint64_t before = done;
-    for (unsigned i = 0; i < disk_count; i++) done += serve_completions(&load, &disks[i]);
-    if (done == before) cpu_relax();
+}
+
+static uint64_t serve_disks(struct load *load) {
+  uint64_t done = 0;
+  for (unsigned i = 0; i < disk_count; i++) done += serve_completions(load, &disks[i]);
+  if (done == 0) cpu_relax();
+  return done;
+}
+
+/* `ramp=CYCLES`: so long the load runs before it is measured, like fio's ramp_time. */
+uint8_t test_blk_bench(void) {
+  struct load load = load_of_cmdline();
+  unsigned depth = (unsigned)cmdline_number("qd", 1);
+  uint64_t ramp = cmdline_number("ramp", 0), ramped = 0;
+  open_disks(&load, depth);
+  load.last = ramp ? UINT64_MAX : load.ops;
+  uint64_t begin = cycles();
+  fill_disks(&load, depth);
+  if (ramp) {
+    while (cycles() - begin < ramp) ramped += serve_disks(&load);
+    load.last = ramped + load.ops;
+    begin = cycles();
   }
+  uint64_t done = 0;
+  while (done < load.ops) done += serve_disks(&load);
   uint64_t end = cycles();
-  print_result(load.ops, load.ops * load.block_size, end - begin);
+  print_result(done, done * load.block_size, end - begin);
   return 0;
 }
 

@@ -56,3 +56,22 @@ kvmTest(
     assert(exits.mmio >= now.exits.mmio);
   },
 );
+
+kvmTest("the disk benchmark counts what comes after its ramp, and no more", async () => {
+  using directory = new DiskDirectory();
+  const path = directory.random("disk.img", MIB, 1);
+  const serial = `${path}.serial`;
+  await using machine = await Machine.create(
+    await tinyConfig({
+      words: "test=blk-bench qd=4 ops=1000 ramp=50000000",
+      devices: [{ kind: "block", path, readOnly: true, direct: false }],
+      console: { mode: "file", path: serial },
+    }),
+  );
+  machine.start();
+  await machine.exited;
+  const { ops, bytes } = JSON.parse(Deno.readTextFileSync(serial));
+  assertEquals(bytes, ops * 4096);
+  assert(ops >= 1000 && ops < 1004, `${ops}`); // those that finish with the last one count
+  assertGreater(disk(machine.metrics())["reads"] ?? 0, ops + 100); // 20 ms and more of it
+});

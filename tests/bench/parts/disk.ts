@@ -1,6 +1,6 @@
 /** virtio-blk: random and sequential, in memory and on storage, through the page cache and past it. */
 import { type BenchDisk, dinovisor, type Monitor, qemu } from "../monitors.ts";
-import { type GuestResult, guestRow, MIB, type Setting, tinyGuest } from "../setting.ts";
+import { type GuestResult, guestRow, MIB, rampWord, type Setting, tinyGuest } from "../setting.ts";
 import type { Row, RowHead, Step, Target } from "../table.ts";
 import { directRefusal, DiskDirectory } from "../../support/disk_image.ts";
 import { LoopDevice, loopRefusal } from "../../support/loop_device.ts";
@@ -9,8 +9,10 @@ import { ZramDevice, zramRefusal } from "../../support/zram_device.ts";
 const DISK_MIB = 512;
 const QUICK_DISK_MIB = 64;
 const ROUNDS = 3;
-/** More of the work where it is fast: the first 8000 requests are V8's, which compiles meanwhile. */
-const STEADY = 3;
+/** More of the work where it is fast, or it is over too soon. */
+const FAST = 3;
+/** What a guest reads that wants something small at once: monitors that compile have not, yet. */
+const FIRST_READS = 1000;
 
 const LOADS = [
   ...([["randread", 20_000, 100_000, 100_000], ["randwrite", 10_000, 50_000, 50_000]] as const)
@@ -31,7 +33,7 @@ interface Place {
 }
 
 export function tmpfsRows(setting: Setting): Promise<Row[]> {
-  return placeRows(setting, "fast", "tmpfs", false, 1);
+  return placeRows(setting, "fast", "tmpfs", false, FAST);
 }
 
 export function cachedRows(setting: Setting): Promise<Row[]> {
@@ -58,7 +60,7 @@ export async function loopRows(setting: Setting): Promise<Row[]> {
     setting,
     "loop device, O_DIRECT",
     { path: loop.path, direct: true },
-    STEADY,
+    FAST,
   );
 }
 
@@ -70,7 +72,7 @@ export async function zramRows(setting: Setting): Promise<Row[]> {
     return [];
   }
   using zram = new ZramDevice((setting.quick ? QUICK_DISK_MIB : DISK_MIB) * MIB);
-  return await diskRows(setting, "zram, O_DIRECT", { path: zram.path, direct: true }, STEADY);
+  return await diskRows(setting, "zram, O_DIRECT", { path: zram.path, direct: true }, FAST);
 }
 
 async function placeRows(
@@ -100,21 +102,37 @@ async function diskRows(
   const uring = qemu("io_uring", "stdio", "QEMU io_uring");
   // aio=native needs O_DIRECT.
   const others = disk.direct ? [qemu("native", "stdio", "QEMU native"), uring] : [uring];
+  const place = { name, disk, others, share };
   const rows: Row[] = [];
-  for (const load of LOADS) rows.push(await loadRow(setting, { name, disk, others, share }, load));
-  return rows;
+  for (const load of LOADS) rows.push(await loadRow(setting, place, load));
+  return [...rows, await firstReadsRow(setting, place)];
 }
 
 function loadRow(setting: Setting, place: Place, load: Load): Promise<Row> {
   const ops = Math.ceil(setting.amount(load.ops) * place.share);
-  const words = `test=blk-bench mode=${load.mode} bs=${load.size} qd=${load.depth} ops=${ops}`;
-  const guest = tinyGuest(setting.tiny, words, [place.disk]);
-  const monitors = [dinovisor(), ...(setting.hasQemu ? place.others : [])];
-  const columns = monitors.map((monitor) => [monitor.name, monitor.command(guest)] as const);
+  const words = `mode=${load.mode} bs=${load.size} qd=${load.depth} ops=${ops}`;
   const isRate = load.unit === "IOPS";
   const figure = (result: GuestResult, seconds: number) =>
     isRate ? result.ops / seconds : result.bytes / MIB / seconds;
+  const columns = columnsOf(setting, place, `${words} ${rampWord(setting)}`);
   return guestRow(setting, headOf(place, load), ROUNDS, columns, figure);
+}
+
+/** What the ramp hides. */
+function firstReadsRow(setting: Setting, place: Place): Promise<Row> {
+  return guestRow(
+    setting,
+    { name: `first ${FIRST_READS} reads 4K QD32, ${place.name}`, unit: "ms", better: "less" },
+    2 * ROUNDS,
+    columnsOf(setting, place, `mode=randread bs=4K qd=32 ops=${FIRST_READS}`),
+    (_, seconds) => seconds * 1000,
+  );
+}
+
+function columnsOf(setting: Setting, { disk, others }: Place, words: string) {
+  const guest = tinyGuest(setting.tiny, `test=blk-bench ${words}`, [disk]);
+  const monitors = [dinovisor(), ...(setting.hasQemu ? others : [])];
+  return monitors.map((monitor) => [monitor.name, monitor.command(guest)] as const);
 }
 
 function headOf(place: Place, load: Load): RowHead {

@@ -1,7 +1,7 @@
 /** How start, I/O and memory grow with vCPUs, disks and machines. Queue depths are rows of `disk.ts`. */
 import { heldMachines, overhead } from "../held.ts";
 import { type Monitor, runOnce } from "../monitors.ts";
-import { bothMonitors, guestRow, MIB, type Setting, tinyGuest } from "../setting.ts";
+import { bothMonitors, guestRow, MIB, rampWord, type Setting, tinyGuest } from "../setting.ts";
 import { type Row, type Sampler, takeTurns } from "../table.ts";
 import { commandLine } from "../../support/cli_process.ts";
 import { DiskDirectory } from "../../support/disk_image.ts";
@@ -63,7 +63,9 @@ function startRow(setting: Setting, vcpus: number): Promise<Row> {
 /** One vCPU feeds all disks, each with its own queue depth of 32. */
 function disksRow(setting: Setting, paths: readonly string[]): Promise<Row> {
   const disks = paths.map((path) => ({ path, direct: false }));
-  const words = `test=blk-bench bs=4K qd=32 ops=${setting.amount(OPS)} disks=${disks.length}`;
+  const words = `test=blk-bench bs=4K qd=32 ops=${setting.amount(OPS)} disks=${disks.length} ${
+    rampWord(setting)
+  }`;
   const guest = tinyGuest(setting.tiny, words, disks);
   const columns = bothMonitors(setting).map(
     (monitor) => [monitor.name, monitor.command(guest)] as const,
