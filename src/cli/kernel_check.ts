@@ -49,7 +49,8 @@ function openKernel(path: string): FileImage {
     throw new ProblemsFound([{ field: "PATH", code, message, hint: "check the path" }]);
   }
   const message = `Cannot read kernel "${path}": it is a directory`;
-  throw new ProblemsFound([{ field: "PATH", code: "KERNEL_IS_DIRECTORY", message }]);
+  const hint = "name the kernel in it, an ELF vmlinux or a bzImage";
+  throw new ProblemsFound([{ field: "PATH", code: "KERNEL_IS_DIRECTORY", message, hint }]);
 }
 
 /** Puts together what its headers and its contents mean. */

@@ -106,7 +106,7 @@ function checkImages(config: MachineConfig, report: Report): void {
 
 function openImage(
   field: string,
-  what: string,
+  what: "kernel" | "initrd",
   code: string,
   path: string,
   report: Report,
@@ -117,6 +117,9 @@ function openImage(
         field,
         code: `${code}_IS_DIRECTORY`,
         message: `Cannot load ${what} "${path}": it is a directory`,
+        hint: what === "kernel"
+          ? "name the kernel in it, an ELF vmlinux or a bzImage"
+          : `name an archive in it, or boot what it holds with --rootfs "${path}"`,
       });
       return undefined;
     }

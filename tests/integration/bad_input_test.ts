@@ -43,6 +43,7 @@ const MISTAKES: readonly Mistake[] = [
     name: "a kernel that is a directory",
     args: ({ path }) => ["-k", path],
     errors: [/: it is a directory \[KERNEL_IS_DIRECTORY\]$/],
+    hint: /name the kernel in it/,
   },
   {
     name: "a text file as kernel",
@@ -68,6 +69,12 @@ const MISTAKES: readonly Mistake[] = [
     args: (directory) => ["-m", "32", "--initrd", directory.empty("initrd", 31 * MIB)],
     errors: [/^initrd .* does not fit .*\[INITRD_TOO_BIG\]$/],
     hint: /--mem \d+M/,
+  },
+  {
+    name: "an initrd that is a directory",
+    args: ({ path }) => ["--initrd", path],
+    errors: [/^cannot load initrd ".*": it is a directory \[INITRD_IS_DIRECTORY\]$/],
+    hint: /--rootfs ".*"/,
   },
   {
     name: "an initrd that is not there",
