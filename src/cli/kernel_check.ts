@@ -6,7 +6,7 @@ import {
   type KernelContents,
   type KernelInfo,
 } from "../arch/mod.ts";
-import { FileImage } from "../machine/image_source.ts";
+import { FileImage, KERNEL_DIRECTORY_HINT } from "../machine/image_source.ts";
 import { kernelContents } from "../machine/kernel_knowledge.ts";
 import { ProblemsFound } from "./errors.ts";
 import { DRIVERS, kernelHints, SYSTEM } from "./kernel_words.ts";
@@ -49,8 +49,12 @@ function openKernel(path: string): FileImage {
     throw new ProblemsFound([{ field: "PATH", code, message, hint: "check the path" }]);
   }
   const message = `Cannot read kernel "${path}": it is a directory`;
-  const hint = "name the kernel in it, an ELF vmlinux or a bzImage";
-  throw new ProblemsFound([{ field: "PATH", code: "KERNEL_IS_DIRECTORY", message, hint }]);
+  throw new ProblemsFound([{
+    field: "PATH",
+    code: "KERNEL_IS_DIRECTORY",
+    message,
+    hint: KERNEL_DIRECTORY_HINT,
+  }]);
 }
 
 /** Puts together what its headers and its contents mean. */

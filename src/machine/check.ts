@@ -3,7 +3,7 @@ import { kindOf } from "../../devices/mod.ts";
 import { architecture, BootError } from "../arch/mod.ts";
 import type { Claim, Problem } from "../virtio/device_kind.ts";
 import { LIMITS, type MachineConfig } from "./config.ts";
-import { FileImage } from "./image_source.ts";
+import { FileImage, KERNEL_DIRECTORY_HINT } from "./image_source.ts";
 import { devicesOf } from "./plan.ts";
 
 type Report = (problem: Problem) => void;
@@ -118,7 +118,7 @@ function openImage(
         code: `${code}_IS_DIRECTORY`,
         message: `Cannot load ${what} "${path}": it is a directory`,
         hint: what === "kernel"
-          ? "name the kernel in it, an ELF vmlinux or a bzImage"
+          ? KERNEL_DIRECTORY_HINT
           : `name an archive in it, or boot what it holds with --rootfs "${path}"`,
       });
       return undefined;

@@ -1,6 +1,9 @@
 /** A kernel or initrd file, read in pieces straight to where they belong. */
 import type { ImageSource } from "../arch/types.ts";
 
+/** What to do about a directory where a kernel is wanted. */
+export const KERNEL_DIRECTORY_HINT = "name the kernel in it, an ELF vmlinux or a bzImage";
+
 /** An open image; `close` it. */
 export class FileImage implements ImageSource, Disposable {
   readonly #file: Deno.FsFile;

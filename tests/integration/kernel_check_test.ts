@@ -69,6 +69,14 @@ Deno.test("kernel check looks into a bzImage", async () => {
   assertMatch(stdout, /^hint: its virtio drivers are modules/m);
 });
 
+Deno.test("kernel check of a directory says what to name instead", async () => {
+  using place = new Place();
+  const { code, stderr } = await runCli(["kernel", "check", place.path], place);
+  assertEquals(code, 125);
+  assertMatch(stderr, /^error: .*: it is a directory \[KERNEL_IS_DIRECTORY\]$/m);
+  assertMatch(stderr, /^hint: name the kernel in it/m);
+});
+
 Deno.test("kernel check --json is one object with all of it", async () => {
   using place = new Place();
   const path = place.file("vmlinux", elfKernel(imageOf(WORD_TEXTS)));
