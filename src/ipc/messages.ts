@@ -1,4 +1,5 @@
 /** What the control thread and its workers say to each other by postMessage: plain data, rare. */
+import type { VcpuPlace } from "../kvm/vcpu.ts";
 import type { KickTarget } from "../sys/thread.ts";
 import type { MemoryLayout } from "./memory_layout.ts";
 
@@ -77,22 +78,13 @@ export type IoReport =
 
 /** To a vCPU worker. */
 export interface VcpuInit<Windows> extends CommonInit {
-  readonly id: number;
-  readonly kvmFd: number;
-  readonly mmapSize: number;
+  /** The vCPU, ready to run. It stays control's. */
+  readonly place: VcpuPlace;
   readonly windows: Windows;
 }
-/** To a vCPU worker, after `init`: run. Only the boot processor gets a state. */
-export interface VcpuStart<State> {
-  readonly type: "start";
-  readonly state: State | undefined;
-}
 
-/** Everything a vCPU worker is told. After `leave` it holds nothing any more. */
-export type VcpuOrder<Windows, State> =
-  | VcpuInit<Windows>
-  | VcpuStart<State>
-  | { readonly type: "leave" };
+/** Everything a vCPU worker is told: what it is, then to run. When it has reported its exit it holds nothing any more. */
+export type VcpuOrder<Windows> = VcpuInit<Windows> | { readonly type: "start" };
 
 /** Why a vCPU stopped running. */
 export type VcpuExit =
@@ -105,15 +97,10 @@ export type VcpuExit =
 
 /** From a vCPU worker. */
 export type VcpuReport =
-  | {
-    readonly type: "ready";
-    readonly thread: KickTarget;
-    readonly runPageAddress: number;
-  }
+  | { readonly type: "ready"; readonly thread: KickTarget }
   /** Look at VCPU_PARKED: it was set a moment ago. */
   | { readonly type: "parked" }
   | { readonly type: "exited"; readonly exit: VcpuExit; readonly startedAt: number }
-  | { readonly type: "left" }
   | { readonly type: "failed"; readonly error: PlainError };
 
 /** An error as it crosses threads. */

@@ -1,6 +1,7 @@
 /**
- * A vCPU's descriptor and run page. Made and used by one thread for life (hosts.md C: moving KVM_RUN between
- * threads costs 18-23 ms a time).
+ * A vCPU: made, and let go of, by the control thread (`OwnedVcpu`); run by one thread for life (`KvmVcpu`; hosts.md C:
+ * moving KVM_RUN between threads costs 18-23 ms a time). Before its first run it is the control thread's to set up, from
+ * then on only the other one touches it, but for the kick.
  */
 import {
   KVM_GET_MP_STATE,
@@ -12,7 +13,7 @@ import {
 } from "../abi/kvm.ts";
 import { type FdNumber, OwnedFd } from "../sys/fd.ts";
 import { errno, type Libc, libc } from "../sys/libc.ts";
-import { Mapping } from "../sys/mmap.ts";
+import { bytesAt, Mapping } from "../sys/mmap.ts";
 import { EAGAIN, EINTR } from "../sys/sys_error.ts";
 import { drainKickSignal } from "../sys/thread.ts";
 import { checkKvm, KvmError } from "./kvm_error.ts";
@@ -22,29 +23,57 @@ import { createVcpuFd } from "./vm.ts";
 /** Entries into the guest before the call is bound, which takes as long as some 500 calls by its address. */
 const COLD_ENTRIES = 500;
 
-/** An open vCPU. */
-export class KvmVcpu implements Disposable {
+/** Where a vCPU is in this process, as plain data for the thread that runs it. Valid until its owner lets go of it. */
+export interface VcpuPlace {
+  readonly id: number;
+  readonly fd: number;
+  readonly runPageAddress: number;
+  /** `KvmSystem.vcpuMmapSize()`. */
+  readonly runPageBytes: number;
+}
+
+/** The descriptor and the run page of a vCPU. Disposed when the thread that runs it has left its loop, or is gone. */
+export class OwnedVcpu implements Disposable {
+  /** For the thread that runs it. */
+  readonly place: VcpuPlace;
+  /** For this one. */
+  readonly vcpu: KvmVcpu;
   readonly #fd: OwnedFd;
   readonly #mapping: Mapping;
+
+  /** `mmapSize` is `KvmSystem.vcpuMmapSize()`. Throws KvmError and SysError; nothing is left behind then. */
+  constructor(vmFd: FdNumber, id: number, mmapSize: number) {
+    this.#fd = new OwnedFd(createVcpuFd(vmFd, id));
+    try {
+      this.#mapping = Mapping.shared(this.#fd.number, mmapSize, 0, `kvm_run of vCPU ${id}`);
+    } catch (error) {
+      this.#fd.close();
+      throw error;
+    }
+    const runPageAddress = this.#mapping.address;
+    this.place = { id, fd: this.#fd.number, runPageAddress, runPageBytes: mmapSize };
+    this.vcpu = new KvmVcpu(this.place);
+  }
+
+  [Symbol.dispose](): void {
+    this.#mapping.unmap();
+    this.#fd.close();
+  }
+}
+
+/** A vCPU in the hands of one thread. */
+export class KvmVcpu {
+  readonly id: number;
+  readonly fd: FdNumber;
   readonly page: RunPage;
   #coldEntries = COLD_ENTRIES;
   /** KVM_RUN, bound; undefined while it is cold. */
   #enter: Libc["ioctl_run"] | undefined;
 
-  /** `mmapSize` is `KvmSystem.vcpuMmapSize()`. */
-  constructor(vmFd: FdNumber, readonly id: number, mmapSize: number) {
-    this.#fd = new OwnedFd(createVcpuFd(vmFd, id));
-    this.#mapping = Mapping.shared(this.#fd.number, mmapSize, 0, `kvm_run of vCPU ${id}`);
-    this.page = new RunPage(this.#mapping.buffer());
-  }
-
-  get fd(): FdNumber {
-    return this.#fd.number;
-  }
-
-  /** Where the run page is mapped, for the thread that kicks. */
-  get runPageAddress(): number {
-    return this.#mapping.address;
+  constructor({ id, fd, runPageAddress, runPageBytes }: VcpuPlace) {
+    this.id = id;
+    this.fd = fd as FdNumber;
+    this.page = new RunPage(bytesAt(runPageAddress, runPageBytes));
   }
 
   /**
@@ -55,7 +84,7 @@ export class KvmVcpu implements Disposable {
    */
   run(): boolean {
     const enter = this.#enter;
-    const result = enter === undefined ? this.#enterCold() : enter(this.#fd.number, KVM_RUN, 0);
+    const result = enter === undefined ? this.#enterCold() : enter(this.fd, KVM_RUN, 0);
     if (result === 0) return true;
     const number = errno();
     if (number === EINTR || number === EAGAIN) return false;
@@ -64,7 +93,7 @@ export class KvmVcpu implements Disposable {
 
   #enterCold(): number {
     if (--this.#coldEntries === 0) this.#enter = libc().ioctl_run;
-    return libc().ioctl(this.#fd.number, KVM_RUN, 0);
+    return libc().ioctl(this.fd, KVM_RUN, 0);
   }
 
   /** After `run` said false: takes back what the kick has set. Look for requests after this, not before. */
@@ -73,7 +102,7 @@ export class KvmVcpu implements Disposable {
     drainKickSignal();
   }
 
-  /** Lets every signal through while inside KVM_RUN, though the thread blocks the kick signal outside. */
+  /** Lets every signal through while inside KVM_RUN, though the thread that runs it blocks the kick signal outside. */
   unblockSignalsInRun(): void {
     const bytes = new Uint8Array(kvm_signal_mask.size + 8);
     new DataView(bytes.buffer).setUint32(kvm_signal_mask.at.len, 8, true);
@@ -94,19 +123,11 @@ export class KvmVcpu implements Disposable {
 
   /** A KVM_GET_* ioctl that fills `bytes`. Returns what the ioctl returned. */
   get(request: number, bytes: Uint8Array<ArrayBuffer>, name: string): number {
-    return checkKvm(
-      libc().ioctl_buffer(this.#fd.number, request, bytes),
-      `${name} of vCPU ${this.id}`,
-    );
+    return checkKvm(libc().ioctl_buffer(this.fd, request, bytes), `${name} of vCPU ${this.id}`);
   }
 
   /** A KVM_SET_* ioctl that reads `bytes`. Returns what the ioctl returned. */
   set(request: number, bytes: Uint8Array<ArrayBuffer>, name: string): number {
     return this.get(request, bytes, name);
-  }
-
-  [Symbol.dispose](): void {
-    this.#mapping.unmap();
-    this.#fd.close();
   }
 }

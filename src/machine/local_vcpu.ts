@@ -6,7 +6,6 @@
  *  - a signal, which the kernel gives to the main thread if it can;
  *  - a tick, for timers, for messages of workers that died, and for signals that another thread has taken.
  */
-import type { BootState } from "../arch/types.ts";
 import {
   ControlBlock,
   VCPU_PARKED,
@@ -15,8 +14,9 @@ import {
   VCPU_STOP,
 } from "../ipc/control_block.ts";
 import { plainError, type VcpuExit } from "../ipc/messages.ts";
-import { InvariantError } from "../virtio/faults.ts";
+import type { OwnedVcpu } from "../kvm/vcpu.ts";
 import { KickTimer } from "../sys/kick_timer.ts";
+import { InvariantError } from "../virtio/faults.ts";
 import type { VcpuEvents, VcpuHandle, VcpuSetup } from "./vcpu_handle.ts";
 import { VcpuThread } from "./vcpu_thread.ts";
 
@@ -39,7 +39,7 @@ export interface LocalVcpuHost {
   turned(): void;
 }
 
-/** A vCPU between `init` and `leave`. */
+/** From `init` on. */
 interface Made {
   readonly thread: VcpuThread;
   readonly block: ControlBlock;
@@ -51,22 +51,24 @@ export class LocalVcpu implements VcpuHandle {
   readonly received = 0;
   readonly #host: LocalVcpuHost;
   #made: Made | undefined;
-  #done = false;
+  #isRunning = false;
 
   constructor(host: LocalVcpuHost) {
     this.#host = host;
   }
 
-  get done(): boolean {
-    return this.#done;
+  get isIdle(): boolean {
+    return !this.#isRunning;
   }
+
+  load(): void {}
 
   /** async: what the constructor throws becomes a rejection, with the PlainError as from a worker. */
   // deno-lint-ignore require-await
-  async init(setup: VcpuSetup): Promise<void> {
+  async init({ place }: OwnedVcpu, setup: VcpuSetup): Promise<void> {
     try {
       this.#made = {
-        thread: new VcpuThread({ ...setup, id: this.id }, this.#host),
+        thread: new VcpuThread({ ...setup, place }, this.#host),
         block: new ControlBlock(setup.block, setup),
       };
     } catch (error) {
@@ -74,27 +76,25 @@ export class LocalVcpu implements VcpuHandle {
     }
   }
 
-  start(state: BootState | undefined, events: VcpuEvents): void {
-    this.#run(state).then(
+  start(events: VcpuEvents): void {
+    this.#isRunning = true;
+    this.#run().then(
       ({ exit, startedAt }) => {
-        this.#done = true;
+        this.#isRunning = false;
         events.exited(this.id, exit, startedAt);
       },
       (error) => {
-        this.#done = true;
+        this.#isRunning = false;
         events.died(plainError(error));
       },
     );
   }
 
-  async #run(
-    state: BootState | undefined,
-  ): Promise<{ readonly exit: VcpuExit; readonly startedAt: number }> {
+  async #run(): Promise<{ readonly exit: VcpuExit; readonly startedAt: number }> {
     await undefined; // whoever called `start` finishes first
     const made = this.#made;
     if (made === undefined) throw new InvariantError("A vCPU was started before it was made");
     const { thread } = made;
-    thread.load(state);
     using _tick = new KickTimer(TICK_MS);
     const startedAt = performance.timeOrigin + performance.now();
     for (;;) {
@@ -127,12 +127,6 @@ export class LocalVcpu implements VcpuHandle {
 
   /** Whoever calls this runs on the same thread: the vCPU is out of the guest, and looks before it goes back in. */
   kick(): void {}
-
-  leave(): Promise<void> {
-    this.#made?.thread[Symbol.dispose]();
-    this.#made = undefined;
-    return Promise.resolve();
-  }
 
   terminate(): void {}
 }

@@ -7,7 +7,6 @@
  *      │                    └── from all three: guest ends, stop(), a thread dies ──▶ stopping ──▶ stopped
  *      └────── stop() ─────────────────────────────────────────────────────────────────▲
  */
-import type { BootState } from "../arch/types.ts";
 import { setUpVm } from "../arch/vm.ts";
 import {
   ANNOUNCE,
@@ -34,6 +33,7 @@ import { bootMemory, mapRam, plugRam } from "./guest_ram.ts";
 import { loadImages } from "./images.ts";
 import { IoHandle } from "./io_handle.ts";
 import { endIdleIoThreads } from "./io_threads.ts";
+import { loadBootProcessor, makeVcpus } from "./make_vcpus.ts";
 import { MachineError, requireVcpus, startFailure, stateError } from "./machine_error.ts";
 import type { MachineEvents, MachineOptions, MachineStatus } from "./machine_options.ts";
 import { type Placement, placementOf } from "./placement.ts";
@@ -54,8 +54,6 @@ import {
 } from "./vsock_host.ts";
 import { idleVcpuWorkers, WorkerVcpu } from "./worker_vcpu.ts";
 
-/** How long a vCPU worker may take to close a descriptor and a mapping. */
-const LEAVE_MS = 1000;
 /** How long a guest may take to power off: its services stop first. */
 const SHUTDOWN_MS = 30_000;
 
@@ -76,7 +74,6 @@ export class Machine implements AsyncDisposable {
   readonly #vsock: VsockHost | undefined;
   readonly #exited = Promise.withResolvers<MachineExit>();
   #vm: KvmVm | undefined;
-  #bootState: BootState | undefined;
   #ram: Mapping | undefined;
   /** Each worker that has been told what it is has said so, or died. Undefined: none has been told. */
   #settled: Promise<unknown> | undefined;
@@ -187,14 +184,13 @@ export class Machine implements AsyncDisposable {
     } as const;
     const terminal = options.terminal ?? { isTty: false, columns: 80, rows: 24 };
     const ownerSocket = this.#ownerSocket;
+    const vcpus = makeVcpus(system, vm, plan.config.vcpus, this.#resources);
     this.#io.prepare({ ...common, plan, memory: layout, terminal, ownerSocket });
     const io = this.#placement.io === "at once" ? [this.#io.start()] : [];
-    const mmapSize = system.vcpuMmapSize();
-    const windows = windowsOf(plan);
-    const vcpus = this.#vcpus.init({ ...common, kvmFd: system.fd, mmapSize, windows });
-    const ready = allReady([...io, ...vcpus]);
+    const threads = this.#vcpus.init(vcpus, { ...common, windows: windowsOf(plan) });
+    const ready = allReady([...io, ...threads]);
     this.#settled = ready.catch(() => {});
-    this.#bootState = loadImages(plan, bootMemory(layout));
+    loadBootProcessor(vcpus, loadImages(plan, bootMemory(layout)));
     await ready;
   }
 
@@ -216,7 +212,7 @@ export class Machine implements AsyncDisposable {
   #launch(): void {
     this.#state = "running";
     this.#io.onDeath((error) => this.#threadDied(error));
-    this.#vcpus.start(this.#bootState, {
+    this.#vcpus.start({
       exited: (id, exit, startedAt) => this.#vcpuExited(id, exit, startedAt),
       died: (error) => this.#threadDied(error),
     });
@@ -396,14 +392,11 @@ export class Machine implements AsyncDisposable {
     return this.exited;
   }
 
-  /** Workers own descriptors from `init` on, so they go the usual way out, with the stop asked for before they run. */
   async #stopUnstarted(): Promise<void> {
     this.#state = "stopping";
-    if (this.#settled === undefined) return this.#end(undefined); // they do not know of anything yet
-    await this.#settled;
-    this.#vcpus.request(VCPU_STOP);
-    this.#launch();
-    this.#windDown();
+    await this.#settled; // a thread may be about to make devices, or to take its vCPU
+    Atomics.store(this.#block.words, STOPPING, 1);
+    this.#finish();
   }
 
   /** Gets every vCPU out of the guest, then the I/O thread out of its loop. */
@@ -414,13 +407,12 @@ export class Machine implements AsyncDisposable {
       Atomics.store(this.#block.words, STOPPING, 1);
       this.#vcpus.request(VCPU_STOP);
     }
-    if (this.#state === "stopping" && this.#vcpus.done) this.#finish();
+    if (this.#state === "stopping" && this.#vcpus.isIdle) this.#finish();
   }
 
   async #finish(): Promise<void> {
     if (this.#finishing) return;
     this.#finishing = true;
-    if (!this.#endsProcess) await atMost(LEAVE_MS, this.#vcpus.dismiss());
     this.#end(await this.#io.stop());
   }
 

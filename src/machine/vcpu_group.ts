@@ -1,5 +1,4 @@
 /** All vCPUs of a machine as the control thread holds them, and what is asked of them. Used by `machine.ts`. */
-import type { BootState } from "../arch/types.ts";
 import {
   type ControlBlock,
   VCPU_EXITS_MMIO,
@@ -8,6 +7,7 @@ import {
   VCPU_PARKED,
   VCPU_REQUEST,
 } from "../ipc/control_block.ts";
+import type { OwnedVcpu } from "../kvm/vcpu.ts";
 import type { VcpuEvents, VcpuHandle, VcpuSetup } from "./vcpu_handle.ts";
 
 /** Exits to this process, by kind. */
@@ -28,16 +28,17 @@ export class VcpuGroup {
   constructor(block: ControlBlock, vcpus: readonly VcpuHandle[]) {
     this.#block = block;
     this.#vcpus = vcpus;
+    for (const vcpu of vcpus) vcpu.load();
   }
 
-  /** Has each vCPU made. One promise each: it rejects with the PlainError when that cannot be done. */
-  init(setup: VcpuSetup): Promise<void>[] {
-    return this.#vcpus.map((vcpu) => vcpu.init(setup));
+  /** Hands each thread its vCPU. One promise each: it rejects with the PlainError when a thread cannot take it. */
+  init(vcpus: readonly OwnedVcpu[], setup: VcpuSetup): Promise<void>[] {
+    return this.#vcpus.map((vcpu, id) => vcpu.init(vcpus[id] as OwnedVcpu, setup)); // as many as these
   }
 
-  /** Lets all of them run. Only the boot processor gets a state: the others wait inside KVM for its INIT and SIPI. */
-  start(state: BootState | undefined, events: VcpuEvents): void {
-    for (const vcpu of this.#vcpus) vcpu.start(vcpu.id === 0 ? state : undefined, events);
+  /** Lets all of them run. */
+  start(events: VcpuEvents): void {
+    for (const vcpu of this.#vcpus) vcpu.start(events);
   }
 
   /**
@@ -46,7 +47,6 @@ export class VcpuGroup {
    */
   request(bits: number): void {
     for (const vcpu of this.#vcpus) {
-      if (vcpu.done) continue;
       this.#change(vcpu.id, (words, index) => Atomics.or(words, index, bits));
       vcpu.kick();
     }
@@ -74,19 +74,14 @@ export class VcpuGroup {
     );
   }
 
-  /** Whether all have left their run loops or died. */
-  get done(): boolean {
-    return this.#vcpus.every((vcpu) => vcpu.done);
+  /** Whether no thread has its vCPU: all have left their run loops, or died, or were never started. */
+  get isIdle(): boolean {
+    return this.#vcpus.every((vcpu) => vcpu.isIdle);
   }
 
   /** Messages received from workers. */
   get received(): number {
     return this.#vcpus.reduce((sum, vcpu) => sum + vcpu.received, 0);
-  }
-
-  /** No vCPU will be kicked any more: they may let go of their run pages. Resolves when all have, or are dead. */
-  async dismiss(): Promise<void> {
-    await Promise.all(this.#vcpus.map((vcpu) => vcpu.leave()));
   }
 
   /** Of all vCPUs together, so far. */

@@ -1,6 +1,6 @@
 /** A vCPU as the control side holds it, wherever it runs. Implemented by `worker_vcpu.ts` and `local_vcpu.ts`. */
-import type { BootState } from "../arch/types.ts";
 import type { PlainError, VcpuExit, VcpuInit } from "../ipc/messages.ts";
+import type { OwnedVcpu } from "../kvm/vcpu.ts";
 import type { Window } from "./windows.ts";
 
 /** What a running vCPU tells. */
@@ -12,23 +12,23 @@ export interface VcpuEvents {
 }
 
 /** What all vCPUs of a machine are made from. */
-export type VcpuSetup = Omit<VcpuInit<readonly Window[]>, "id">;
+export type VcpuSetup = Omit<VcpuInit<readonly Window[]>, "place">;
 
-/** One vCPU. Its request word in the control block is its group's. */
+/** One vCPU and its thread. Its request word in the control block is its group's. */
 export interface VcpuHandle {
   readonly id: number;
-  /** Whether it has left its run loop, or died. */
-  readonly done: boolean;
+  /** Whether its thread does not have the vCPU: it has not been handed over yet, or the run loop is over, or it died. */
+  readonly isIdle: boolean;
   /** Messages received from its worker; 0 without one. */
   readonly received: number;
-  /** Makes the vCPU. Rejects with the PlainError when it cannot be made. */
-  init(setup: VcpuSetup): Promise<void>;
-  /** Lets it run. Only the boot processor gets a state: the others wait inside KVM for its INIT and SIPI. */
-  start(state: BootState | undefined, events: VcpuEvents): void;
+  /** Has its thread load its modules, so that this one does other things meanwhile. */
+  load(): void;
+  /** Hands its thread the vCPU. Rejects with the PlainError when the thread cannot take it. */
+  init(vcpu: OwnedVcpu, setup: VcpuSetup): Promise<void>;
+  /** Lets it run. */
+  start(events: VcpuEvents): void;
   /** Makes it look at its request word, wherever it is: in the guest, parked, or on its way in or out. */
   kick(): void;
-  /** No kick follows: it may let go of its run page. Resolves when it has, or is dead. */
-  leave(): Promise<void>;
-  /** Ends its thread. */
+  /** Its thread is not needed any more. Not while it runs the vCPU. */
   terminate(): void;
 }

@@ -1,5 +1,5 @@
 /**
- * What a vCPU is on the thread that runs it: KVM's vCPU, its registers, the buses it serves, its run loop. Made by
+ * What a vCPU is on the thread that runs it: KVM's vCPU, the buses it serves, its run loop. Made by
  * `vcpu_worker.ts` on a thread of its own, and by `local_vcpu.ts` on the control thread. Its module graph is kept
  * small: it is on the way to the guest's first instruction.
  */
@@ -9,13 +9,7 @@ import { PlatformPage } from "../../devices/legacy/platform_page.ts";
 import { Rtc } from "../../devices/legacy/rtc.ts";
 import { SerialPort } from "../../devices/legacy/serial.ts";
 import { MmioInterrupt } from "../../transports/mmio_interrupt.ts";
-import {
-  type BootState,
-  configureVcpu,
-  loadBootState,
-  noteGuestWasPaused,
-  Pit,
-} from "../arch/vcpu.ts";
+import { noteGuestWasPaused, Pit } from "../arch/vcpu.ts";
 import { ControlBlock } from "../ipc/control_block.ts";
 import { MailboxCaller } from "../ipc/mailbox.ts";
 import type { VcpuExit, VcpuInit } from "../ipc/messages.ts";
@@ -35,46 +29,23 @@ export interface VcpuHost {
   wakeIo(): void;
 }
 
-/** One vCPU, made and run by one thread for life (hosts.md C: moving KVM_RUN between threads costs 18-23 ms a time). */
-export class VcpuThread implements Disposable {
+/** One vCPU, run by one thread for life (hosts.md C: moving KVM_RUN between threads costs 18-23 ms a time). Holds nothing. */
+export class VcpuThread {
   /** Its run loop. */
   readonly loop: VcpuLoop;
   /** The one this was made on. */
   readonly thread: KickTarget;
   readonly #vcpu: KvmVcpu;
 
-  /** Throws KvmError and SysError; nothing is left behind then. */
   constructor(init: VcpuInit<readonly Window[]>, host: VcpuHost) {
     this.thread = kickTarget();
-    this.#vcpu = new KvmVcpu(init.vmFd as FdNumber, init.id, init.mmapSize);
-    try {
-      this.#vcpu.unblockSignalsInRun();
-      configureVcpu(this.#vcpu, init.kvmFd as FdNumber, init.vcpus);
-      this.loop = buildLoop(this.#vcpu, init, host);
-    } catch (error) {
-      this.#vcpu[Symbol.dispose]();
-      throw error;
-    }
-  }
-
-  /** Where its run page is mapped, for whoever kicks it. */
-  get runPageAddress(): number {
-    return this.#vcpu.runPageAddress;
-  }
-
-  /** Only the boot processor is given a state: the others wait inside KVM for its INIT and SIPI. */
-  load(state: BootState | undefined): void {
-    if (state !== undefined) loadBootState(this.#vcpu, state);
+    this.#vcpu = new KvmVcpu(init.place);
+    this.loop = buildLoop(this.#vcpu, init, host);
   }
 
   /** After a pause: lets a guest that keeps time by kvmclock know. */
   noteWasPaused(): void {
     noteGuestWasPaused(this.#vcpu);
-  }
-
-  /** Nobody kicks it any more. */
-  [Symbol.dispose](): void {
-    this.#vcpu[Symbol.dispose]();
   }
 }
 
@@ -117,7 +88,7 @@ function buildLoop(
       })
     ),
     mirrors: init.irqFds.map((_, index) => block.mirror(index)),
-    mailbox: new MailboxCaller(block, init.id, wakeIo),
+    mailbox: new MailboxCaller(block, vcpu.id, wakeIo),
   };
   const loop = new VcpuLoop(
     vcpu,

@@ -3,7 +3,6 @@
  * the JavaScript event loop.
  */
 /// <reference lib="deno.worker" />
-import type { BootState } from "../arch/vcpu.ts";
 import { ControlBlock, REPORTS } from "../ipc/control_block.ts";
 import { plainError, type VcpuInit, type VcpuOrder, type VcpuReport } from "../ipc/messages.ts";
 import { signalEventfd } from "../sys/eventfd.ts";
@@ -24,18 +23,10 @@ function report(message: VcpuReport): void {
   if (control !== undefined) kickThread(control.thread);
 }
 
-self.onmessage = (event: MessageEvent<VcpuOrder<readonly Window[], BootState>>) => {
+self.onmessage = ({ data }: MessageEvent<VcpuOrder<readonly Window[]>>) => {
   try {
-    switch (event.data.type) {
-      case "init":
-        return initialise(event.data);
-      case "start":
-        return start(event.data.state);
-      case "leave": // control kicks no more: until now it could write to the run page at any time
-        vcpu?.[Symbol.dispose]();
-        vcpu = undefined;
-        return report({ type: "left" });
-    }
+    if (data.type === "init") initialise(data);
+    else start();
   } catch (error) {
     report({ type: "failed", error: plainError(error) });
   }
@@ -49,12 +40,13 @@ function initialise(init: VcpuInit<readonly Window[]>): void {
     parked: () => report({ type: "parked" }),
     wakeIo: () => signalEventfd(init.ioWakeFd as FdNumber),
   });
-  report({ type: "ready", thread: vcpu.thread, runPageAddress: vcpu.runPageAddress });
+  report({ type: "ready", thread: vcpu.thread });
 }
 
-function start(state: BootState | undefined): void {
+function start(): void {
   if (vcpu === undefined) return;
-  vcpu.load(state);
   const startedAt = performance.timeOrigin + performance.now();
-  report({ type: "exited", exit: vcpu.loop.run(), startedAt });
+  const exit = vcpu.loop.run();
+  vcpu = undefined; // its run page is gone as soon as control hears of it
+  report({ type: "exited", exit, startedAt });
 }

@@ -5,7 +5,6 @@
 import { main } from "../../src/cli/main.ts";
 import { pageOf } from "../../src/cli/page_of.ts";
 import { LocalVcpu } from "../../src/machine/local_vcpu.ts";
-import type { VcpuSetup } from "../../src/machine/vcpu_handle.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { KICK_SIGNAL } from "../../src/sys/thread.ts";
 import { delay, SLOWNESS } from "../support/kvm.ts";
@@ -22,9 +21,9 @@ set[(KICK_SIGNAL - 1) >> 3] = 1 << ((KICK_SIGNAL - 1) & 7);
 libc().pthread_sigmask(SIG_UNBLOCK, set, null);
 
 const init = LocalVcpu.prototype.init;
-LocalVcpu.prototype.init = async function (this: LocalVcpu, setup: VcpuSetup): Promise<void> {
+LocalVcpu.prototype.init = async function (...parts): Promise<void> {
   await delay(DELAY_MS);
-  await init.call(this, setup);
+  await init.apply(this, parts);
 };
 
 Deno.exit(await main(Deno.args, pageOf));

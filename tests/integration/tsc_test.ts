@@ -1,9 +1,8 @@
 /** Time-stamp counters of vCPUs that are made seconds apart: KVM gives them one offset, so the master clock stays on. */
 import { iow, struct, u32, u64 } from "../../src/abi/struct.ts";
 import { KVMIO } from "../../src/abi/kvm.ts";
-import { configureVcpu } from "../../src/arch/vcpu.ts";
-import { setUpVm } from "../../src/arch/vm.ts";
-import { KvmVcpu } from "../../src/kvm/vcpu.ts";
+import { configureVcpu, hostProcessor, setUpVm } from "../../src/arch/vm.ts";
+import { OwnedVcpu } from "../../src/kvm/vcpu.ts";
 import { KvmSystem } from "../../src/kvm/system.ts";
 import { Mapping } from "../../src/sys/mmap.ts";
 import { assertEquals } from "../../src/std/assert.ts";
@@ -24,7 +23,7 @@ const KVM_VCPU_TSC_OFFSET = 0;
 const LATER_MS = 1300;
 
 /** KVM_GET_DEVICE_ATTR writes the answer to an address. */
-function tscOffset(vcpu: KvmVcpu): bigint {
+function tscOffset({ vcpu }: OwnedVcpu): bigint {
   using answer = Mapping.anonymous(4096, "TSC offset");
   const bytes = new Uint8Array(kvm_device_attr.size);
   const view = new DataView(bytes.buffer);
@@ -41,9 +40,9 @@ function noOffsets(): string | undefined {
   using system = KvmSystem.open();
   using vm = system.createVm();
   setUpVm(vm);
-  using vcpu = new KvmVcpu(vm.fd, 0, system.vcpuMmapSize());
-  configureVcpu(vcpu, system.fd, 1); // sets the counter to 0, long after the host's was
-  if (tscOffset(vcpu) !== 0n) return undefined;
+  using owned = new OwnedVcpu(vm.fd, 0, system.vcpuMmapSize());
+  configureVcpu(owned.vcpu, hostProcessor(system.fd), 1); // sets the counter to 0, long after the host's was
+  if (tscOffset(owned) !== 0n) return undefined;
   return "this KVM gives guests the host's time-stamp counter: there is no offset to compare";
 }
 
@@ -52,13 +51,14 @@ kvmTest("vCPUs made and set up seconds apart have one TSC offset", async () => {
   using vm = system.createVm();
   setUpVm(vm);
   const size = system.vcpuMmapSize();
-  using first = new KvmVcpu(vm.fd, 0, size);
-  configureVcpu(first, system.fd, 3);
+  const host = hostProcessor(system.fd);
+  using first = new OwnedVcpu(vm.fd, 0, size);
+  configureVcpu(first.vcpu, host, 3);
   await delay(LATER_MS);
-  using second = new KvmVcpu(vm.fd, 1, size);
-  using third = new KvmVcpu(vm.fd, 2, size);
+  using second = new OwnedVcpu(vm.fd, 1, size);
+  using third = new OwnedVcpu(vm.fd, 2, size);
   await delay(LATER_MS);
-  configureVcpu(third, system.fd, 3);
-  configureVcpu(second, system.fd, 3);
+  configureVcpu(third.vcpu, host, 3);
+  configureVcpu(second.vcpu, host, 3);
   assertEquals([second, third].map(tscOffset), [first, first].map(tscOffset));
 }, { ignore: unstableTsc() ?? noOffsets() });

@@ -2,7 +2,7 @@
  * CPUID's topology read as an operating system reads it, for machines of several sizes: by leaf 0xb (SDM vol. 3,
  * 10.9), by leaves 1 and 4 alone, and by AMD's extended leaves (APM vol. 3, E.4).
  */
-import { type CpuidEntry, filterCpuid } from "../../src/arch/vcpu.ts";
+import { type CpuidEntry, filterCpuid } from "../../src/arch/vm.ts";
 import { assert, assertEquals } from "../../src/std/assert.ts";
 
 const COUNTS = [1, 2, 3, 4, 6, 32];

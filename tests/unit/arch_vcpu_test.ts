@@ -1,10 +1,10 @@
 /** Processor state in KVM's layouts, boot MSRs, and the CPUID filter. */
 import assert from "node:assert/strict";
-import * as vcpu from "../../src/arch/vcpu.ts";
+import * as arch from "../../src/arch/vm.ts";
 import { linux64State, pvhState } from "../../src/arch/x86_64/boot_state.ts";
 import { kvm_regs, kvm_segment, kvm_sregs } from "../../src/abi/kvm_x86.ts";
 
-type Entry = vcpu.CpuidEntry;
+type Entry = arch.CpuidEntry;
 
 function leaf(fn: number, words: Partial<Entry> = {}): Entry {
   return { function: fn, index: 0, flags: 0, eax: 0, ebx: 0, ecx: 0, edx: 0, ...words };
@@ -16,9 +16,9 @@ const AMD = leaf(0, { eax: 0x10, ebx: 0x6874_7541 });
 
 function filtered(
   entries: Entry[],
-  request: Partial<vcpu.CpuidRequest> = {},
+  request: Partial<arch.CpuidRequest> = {},
 ): (fn: number, index?: number) => Entry | undefined {
-  const result = vcpu.filterCpuid(entries, {
+  const result = arch.filterCpuid(entries, {
     vcpuId: 0,
     vcpuCount: 1,
     tscDeadline: false,
@@ -28,14 +28,14 @@ function filtered(
 }
 
 Deno.test("registers are written in two halves at KVM's offsets", () => {
-  const bytes = vcpu.encodeRegs(linux64State(0x12_3456_7890, 0x7000));
+  const bytes = arch.encodeRegs(linux64State(0x12_3456_7890, 0x7000));
   const view = new DataView(bytes.buffer);
   assert.equal(bytes.length, 144);
   assert.equal(view.getBigUint64(kvm_regs.at.rip, true), 0x12_3456_7890n);
   assert.equal(view.getBigUint64(kvm_regs.at.rsi, true), 0x7000n);
   assert.equal(view.getBigUint64(kvm_regs.at.rbx, true), 0n);
   assert.equal(view.getBigUint64(kvm_regs.at.rflags, true), 2n);
-  const pvh = new DataView(vcpu.encodeRegs(pvhState(0x100_0000, 0x2000)).buffer);
+  const pvh = new DataView(arch.encodeRegs(pvhState(0x100_0000, 0x2000)).buffer);
   assert.equal(pvh.getBigUint64(kvm_regs.at.rbx, true), 0x2000n);
 });
 
@@ -43,7 +43,7 @@ Deno.test("special registers: long mode for the 64-bit entry, flat 32 bits for P
   const bytes = new Uint8Array(kvm_sregs.size).fill(0xee);
   const view = new DataView(bytes.buffer);
   const wide = (at: number) => view.getBigUint64(at, true);
-  vcpu.applySregs(bytes, linux64State(0, 0));
+  arch.applySregs(bytes, linux64State(0, 0));
   const { at } = kvm_sregs;
   assert.deepEqual([wide(at.cr0), wide(at.cr3), wide(at.cr4), wide(at.efer)], [
     0x8000_0011n,
@@ -73,18 +73,18 @@ Deno.test("special registers: long mode for the 64-bit entry, flat 32 bits for P
   assert.equal(view.getUint16(at.gdt + 8, true), 47);
   assert.equal(wide(at.apic_base), 0xeeee_eeee_eeee_eeeen);
   assert.equal(wide(at.cr8), 0xeeee_eeee_eeee_eeeen);
-  vcpu.applySregs(bytes, pvhState(0, 0));
+  arch.applySregs(bytes, pvhState(0, 0));
   assert.deepEqual([wide(at.cr0), wide(at.cr3), wide(at.cr4), wide(at.efer)], [0x11n, 0n, 0n, 0n]);
   assert.deepEqual(segment(at.cs).bits, [11, 1, 1, 1, 0, 1, 0]);
 });
 
 Deno.test("FPU and local APIC start as after reset, with LINT0 open for the 8259", () => {
-  const fpu = new DataView(vcpu.encodeFpu().buffer);
+  const fpu = new DataView(arch.encodeFpu().buffer);
   assert.equal(fpu.byteLength, 416);
   assert.equal(fpu.getUint16(128, true), 0x37f);
   assert.equal(fpu.getUint32(408, true), 0x1f80);
   const page = new Uint8Array(1024).fill(0xff);
-  vcpu.applyLapic(page);
+  arch.applyLapic(page);
   const view = new DataView(page.buffer);
   assert.equal(view.getUint32(0x350, true), 0x700);
   assert.equal(view.getUint32(0x360, true), 0x400);
@@ -92,11 +92,11 @@ Deno.test("FPU and local APIC start as after reset, with LINT0 open for the 8259
 });
 
 Deno.test("boot MSRs are encoded with their count; memory is write-back", () => {
-  const view = new DataView(vcpu.encodeMsrs(vcpu.BOOT_MSRS).buffer);
-  assert.equal(view.getUint32(0, true), vcpu.BOOT_MSRS.length);
-  assert.equal(view.byteLength, 8 + 16 * vcpu.BOOT_MSRS.length);
+  const view = new DataView(arch.encodeMsrs(arch.BOOT_MSRS).buffer);
+  assert.equal(view.getUint32(0, true), arch.BOOT_MSRS.length);
+  assert.equal(view.byteLength, 8 + 16 * arch.BOOT_MSRS.length);
   const found = new Map(
-    vcpu.BOOT_MSRS.map((
+    arch.BOOT_MSRS.map((
       _,
       i,
     ) => [view.getUint32(8 + i * 16, true), view.getUint32(16 + i * 16, true)]),
@@ -112,8 +112,8 @@ Deno.test("CPUID: entries survive encoding", () => {
     leaf(7, { index: 1, flags: 1, eax: ALL, ebx: 2, ecx: 3, edx: 4 }),
     leaf(0x8000_0001),
   ];
-  assert.deepEqual(vcpu.decodeCpuid(vcpu.encodeCpuid(entries)), entries);
-  const room = vcpu.encodeCpuid([], 256);
+  assert.deepEqual(arch.decodeCpuid(arch.encodeCpuid(entries)), entries);
+  const room = arch.encodeCpuid([], 256);
   assert.equal(room.length, 8 + 256 * 40);
   assert.equal(new DataView(room.buffer).getUint32(0, true), 256);
 });

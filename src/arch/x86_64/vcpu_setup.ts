@@ -1,16 +1,13 @@
-/** An x86 vCPU's state through KVM: on its own thread, before it first runs and after it last did. */
+/** An x86 vCPU's state through KVM before it first runs: on the control thread. */
 import { KVM_CHECK_EXTENSION } from "../../abi/kvm.ts";
 import {
   KVM_CAP_TSC_DEADLINE_TIMER,
   kvm_cpuid2,
   kvm_cpuid_entry2,
   KVM_GET_LAPIC,
-  KVM_GET_REGS,
   KVM_GET_SREGS,
   KVM_GET_SUPPORTED_CPUID,
-  KVM_KVMCLOCK_CTRL,
   kvm_lapic_state,
-  kvm_regs,
   KVM_SET_CPUID2,
   KVM_SET_FPU,
   KVM_SET_LAPIC,
@@ -22,24 +19,34 @@ import {
 import { checkKvm, KvmError } from "../../kvm/kvm_error.ts";
 import type { KvmVcpu } from "../../kvm/vcpu.ts";
 import type { FdNumber } from "../../sys/fd.ts";
-import { errno, libc } from "../../sys/libc.ts";
+import { libc } from "../../sys/libc.ts";
 import { EINVAL } from "../../sys/sys_error.ts";
 import type { X86BootState } from "./boot_state.ts";
 import { type CpuidEntry, decodeCpuid, encodeCpuid, filterCpuid } from "./cpuid.ts";
-import { explainEmulationFailure } from "./explain.ts";
 import { BOOT_MSRS, encodeMsrs } from "./msrs.ts";
 import { applyLapic, applySregs, encodeFpu, encodeRegs } from "./vcpu_state.ts";
 
 /** Room for KVM_GET_SUPPORTED_CPUID; today's processors need about 60. */
 const MAX_CPUID_ENTRIES = 256;
 
-/** CPUID, MSRs, FPU and the local APIC's pins: what every vCPU gets. */
-export function configureVcpu(vcpu: KvmVcpu, kvmFd: FdNumber, vcpuCount: number): void {
-  const entries = filterCpuid(supportedCpuid(kvmFd), {
-    vcpuId: vcpu.id,
-    vcpuCount,
+/** What vCPUs can be given on this host. */
+export interface HostProcessor {
+  readonly cpuid: readonly CpuidEntry[];
+  readonly tscDeadline: boolean;
+}
+
+/** Asks KVM, which asks the processor: the same for all vCPUs. Throws KvmError. */
+export function hostProcessor(kvmFd: FdNumber): HostProcessor {
+  return {
+    cpuid: supportedCpuid(kvmFd),
     tscDeadline: libc().ioctl(kvmFd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0,
-  });
+  };
+}
+
+/** CPUID, MSRs, FPU and the local APIC's pins: what every vCPU gets. Throws KvmError. */
+export function configureVcpu(vcpu: KvmVcpu, host: HostProcessor, vcpuCount: number): void {
+  const { cpuid, tscDeadline } = host;
+  const entries = filterCpuid(cpuid, { vcpuId: vcpu.id, vcpuCount, tscDeadline });
   vcpu.set(KVM_SET_CPUID2, encodeCpuid(entries), "KVM_SET_CPUID2");
   setBootMsrs(vcpu);
   vcpu.set(KVM_SET_FPU, encodeFpu(), "KVM_SET_FPU");
@@ -74,37 +81,4 @@ export function loadBootState(vcpu: KvmVcpu, state: X86BootState): void {
   applySregs(sregs, state);
   vcpu.set(KVM_SET_SREGS, sregs, "KVM_SET_SREGS");
   vcpu.set(KVM_SET_REGS, encodeRegs(state), "KVM_SET_REGS");
-}
-
-/**
- * Tells the guest that time has passed without it, so that its watchdogs do not take the pause for a lock-up
- * (api.rst 4.70). Throws KvmError.
- */
-export function noteGuestWasPaused(vcpu: KvmVcpu): void {
-  if (libc().ioctl(vcpu.fd, KVM_KVMCLOCK_CTRL, 0) === 0) return;
-  const number = errno();
-  if (number !== EINVAL) throw new KvmError(`KVM_KVMCLOCK_CTRL of vCPU ${vcpu.id}`, number);
-  // EINVAL: the guest does not use kvmclock, so it has nobody to be told.
-}
-
-/**
- * Whether a triple fault was meant as a reboot: Linux loads an IDT with limit 0 and faults (`reboot=t`). On
- * AMD, KVM has reset the vCPU by now, and nothing is left to tell by.
- */
-export function tripleFaultWasReset(vcpu: KvmVcpu): boolean {
-  const sregs = new Uint8Array(kvm_sregs.size);
-  vcpu.get(KVM_GET_SREGS, sregs, "KVM_GET_SREGS");
-  return new DataView(sregs.buffer).getUint16(kvm_sregs.at.idt + 8, true) === 0; // kvm_dtable.limit
-}
-
-/** KVM's emulator gave up: on which instruction, where, and what that says about the host. */
-export function describeEmulationFailure(
-  vcpu: KvmVcpu,
-  instruction: Uint8Array,
-): { readonly detail: string; readonly hint: string } {
-  const regs = new Uint8Array(kvm_regs.size);
-  vcpu.get(KVM_GET_REGS, regs, "KVM_GET_REGS");
-  const rip = new DataView(regs.buffer).getBigUint64(kvm_regs.at.rip, true);
-  const { text, hint } = explainEmulationFailure(instruction, rip);
-  return { detail: `KVM cannot emulate ${text}`, hint };
 }
