@@ -26,6 +26,7 @@ import { machineOutcome, type Outcome, STATUS_ERROR, stopOutcome } from "./exit_
 import { type GuestKind, hostGuestChoice } from "../guest/guest_choice.ts";
 import type { ImageConfig } from "../guest/image/config.ts";
 import type * as guestCommand from "./guest_command.ts";
+import { KvmSystem } from "../kvm/system.ts";
 import { kvmDevice } from "./kvm_device.ts";
 import { machineConfig } from "./machine_config.ts";
 import { writeError, writeResult } from "./output.ts";
@@ -140,15 +141,17 @@ class Run {
     const { kind } = hostGuestChoice();
     const cached = await cachedGuest(kind);
     if (cached !== undefined) return checked(machineConfig(this.#settings, cached), early);
-    // What can be checked without the guest is checked before minutes are spent on building it.
     this.#checkWithoutGuest(early);
     return checked(machineConfig(this.#settings, await this.#makeGuest(kind)), []);
   }
 
+  /** Before minutes are spent on building a guest. Throws ProblemsFound and KvmError. */
   #checkWithoutGuest(early: readonly Problem[]): void {
     const found = checkConfig(machineConfig(this.#settings))
       .filter((problem) => problem.field !== "--kernel" || this.#settings.kernel !== undefined);
     if (early.length + found.length > 0) throw new ProblemsFound([...early, ...found]);
+    if (this.#settings.dryRun) return;
+    using _kvm = KvmSystem.open(kvmDevice());
   }
 
   /** The machine with a root of the user's, made first; its image may have a command, or one before the user's. */

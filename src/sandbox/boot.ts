@@ -3,6 +3,7 @@ import { cachedGuest, ensuredGuest, type GuestFiles } from "../guest/default_gue
 import { hostGuestChoice } from "../guest/guest_choice.ts";
 import type { ImageConfig } from "../guest/image/config.ts";
 import type { BuildProgress } from "../guest/mod.ts";
+import { KvmSystem } from "../kvm/system.ts";
 import { ConsolePipe } from "../machine/console_pipe.ts";
 import {
   checkConfig,
@@ -89,6 +90,7 @@ async function guestWithRoot(
     ? undefined
     : { kernel: hostPath("kernel", options.kernel) };
   const request = rootedRequestOf(rootfs, kernel);
+  requireKvm();
   const { rootedGuest } = await import("../guest/rooted_guest.ts");
   const { signal } = options;
   try {
@@ -208,7 +210,17 @@ async function defaultGuest(signal: AbortSignal | undefined): Promise<GuestFiles
   const { kind } = hostGuestChoice();
   const cached = await cachedGuest(kind);
   if (cached !== undefined) return cached;
+  requireKvm();
   return (await ensuredGuest(kind, { progress: SILENT, signal })).files;
+}
+
+/** Before minutes are spent on building a guest. Throws VmError. */
+function requireKvm(): void {
+  try {
+    using _kvm = KvmSystem.open();
+  } catch (error) {
+    throw vmErrorOf(error);
+  }
 }
 
 const SILENT: BuildProgress = { stage: () => {}, fraction: () => {} };

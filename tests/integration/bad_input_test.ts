@@ -265,3 +265,15 @@ kvmTest("a mistake still leaves a report", async () => {
   assertEquals(code, 125);
   assertEquals([report.reason, report.code, report.errors.length], ["error", 125, 1]);
 });
+
+Deno.test("where there is no KVM nobody waits for a guest to be built", async () => {
+  using directory = new DiskDirectory();
+  for (const words of [["run"], ["run", "--", "true"], ["run", "--rootfs", "/etc", "--", "true"]]) {
+    const { code, stderr } = await runCli(words, {
+      env: { DINOVISOR_KVM: "/dev/no-kvm", DINOVISOR_CACHE: directory.path },
+    });
+    assertEquals(code, 125);
+    assertMatch(stderr, /^error: cannot open \/dev\/no-kvm: .* \[KVM_ENOENT\]\nhint: /);
+    assertEquals(inventory(directory.path), []);
+  }
+});
