@@ -40,11 +40,9 @@ const FEW_DESCRIPTORS = 256;
 
 /** The processor and KVM. */
 export function kvmFindings(): Finding[] {
-  return [
-    architectureFinding(),
-    ringZeroFinding(hostRingZero()),
-    ...openKvm(),
-  ];
+  const kvm = openKvm();
+  const opens = kvm[0]?.state === "ok";
+  return [architectureFinding(), ringZeroFinding(hostRingZero(), opens), ...kvm];
 }
 
 /** What the host has for machines besides KVM. */
@@ -67,13 +65,22 @@ function architectureFinding(): Finding {
   }
 }
 
-/** Whether the processor runs a guest's kernel mode itself, or KVM emulates it (hosts.md). */
-export function ringZeroFinding(zero: RingZero): Finding {
+/** Whether the processor runs a guest's kernel mode itself, or KVM emulates it (hosts.md). `opens`: KVM's device. */
+export function ringZeroFinding(zero: RingZero, opens: boolean): Finding {
   const subject = "guest kernel mode";
   switch (zero.by) {
     case "hardware":
       return { state: "ok", subject, detail: `in hardware (${zero.flag})` };
     case "emulated":
+      if (!opens) {
+        return {
+          state: "warn",
+          subject,
+          detail: "nobody runs it: the host has kvm_pvm, which offers no KVM here",
+          hint:
+            "inside a VM of its own kind kvm_pvm does nothing: use the host of this VM, or another one",
+        };
+      }
       return {
         state: "warn",
         subject,

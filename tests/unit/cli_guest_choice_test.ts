@@ -20,9 +20,13 @@ Deno.test("ring 0 runs in hardware where the processor can and KVM does not emul
 });
 
 Deno.test("doctor tells hardware from emulation", () => {
-  assertEquals(ringZeroFinding(ringZero(INTEL, false)).state, "ok");
-  assertEquals(ringZeroFinding(ringZero(INTEL, true)).state, "warn");
-  assertEquals(ringZeroFinding(ringZero(NEITHER, false)).state, "warn");
+  const finding = (cpuinfo: string, pvm: boolean, opens = true) =>
+    ringZeroFinding(ringZero(cpuinfo, pvm), opens);
+  assertEquals(finding(INTEL, false).state, "ok");
+  assertEquals(finding(INTEL, true).state, "warn");
+  assertEquals(finding(NEITHER, false).state, "warn");
+  assertStringIncludes(finding(NEITHER, true).detail, "emulated by KVM");
+  assertStringIncludes(finding(NEITHER, true, false).detail, "offers no KVM here");
 });
 
 Deno.test("a stock kernel is the default only where ring 0 runs in hardware", () => {
