@@ -28,7 +28,7 @@ export function completion(words: readonly string[]): number {
   const shell = SHELLS.find((name) => name === wanted);
   if (shell === undefined) {
     const message = `Cannot complete for shell "${wanted}": it is not one of ${SHELLS.join(", ")}`;
-    const hint = didYouMean(wanted, SHELLS);
+    const hint = didYouMean(wanted, SHELLS) ?? "write one of those";
     throw new ProblemsFound([{ field: "SHELL", code: "SHELL_UNKNOWN", message, hint }]);
   }
   writeResult(completionScript(shell));

@@ -24,7 +24,8 @@ function topicHelp(name: string): string {
     ? found
     : COMMANDS.filter((command) => command.name.startsWith(`${name} `));
   if (pages.length > 0) return pages.map((page) => commandHelp(page.name)).join("\n\n");
-  const hint = didYouMean(name, COMMANDS.map((command) => command.name));
+  const hint = didYouMean(name, COMMANDS.map((command) => command.name)) ??
+    "all commands: dinovisor help";
   const message = `Unknown command "${name}"`;
   throw new ProblemsFound([{ field: name, code: "COMMAND_UNKNOWN", message, hint }]);
 }

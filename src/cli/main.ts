@@ -73,5 +73,7 @@ function commandHint(args: readonly string[]): string {
   const names = COMMANDS.map((command) => command.name);
   const inGroup = names.filter((name) => name.startsWith(`${first} `));
   if (inGroup.length > 0) return `choose from: ${inGroup.join(", ")}`;
-  return `${didYouMean(first, names)} all commands: dinovisor help`;
+  const meant = didYouMean(first, names);
+  const all = "all commands: dinovisor help";
+  return meant === undefined ? all : `${meant} ${all}`;
 }

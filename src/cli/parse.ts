@@ -3,7 +3,7 @@
  * value means is the command's business. @std/cli does the splitting; before it, short flags and switches are
  * spelled out, because it guesses there (`-m128M` would be five flags, `-q true` a value).
  */
-import { closestString } from "../std/closest_string.ts";
+import { closestString, levenshteinDistance } from "../std/near_strings.ts";
 import { parseArgs } from "../std/parse_args.ts";
 import type { Problem } from "../virtio/device_kind.ts";
 import { type CommandName, commandOf, COMMANDS, type Flag, FLAGS, flagsOf } from "./flags.ts";
@@ -54,9 +54,18 @@ export function asksFor(words: readonly string[], name: "help" | "json" | "verbo
     .some((word) => word === `--${name}` || word === short);
 }
 
-/** A hint that names the one of `candidates` nearest to `word`. */
-export function didYouMean(word: string, candidates: readonly string[]): string {
-  return `did you mean ${closestString(word, candidates)}?`;
+/**
+ * A hint that names the one of `candidates` nearest to `word`; undefined when more than half of it would have to change,
+ * for then it was not meant. `prefix` is what both begin with, and says nothing about that.
+ */
+export function didYouMean(
+  word: string,
+  candidates: readonly string[],
+  prefix = "",
+): string | undefined {
+  const nearest = closestString(word, candidates);
+  const isFar = levenshteinDistance(word, nearest) > Math.max(word.length, nearest.length) / 2;
+  return isFar ? undefined : `did you mean ${prefix}${nearest}?`;
 }
 
 /** What parseArgs knows a flag as: it would take `no-tty` for the negation of `tty`. */
@@ -208,5 +217,6 @@ function unknownFlagHint(written: string, command: CommandName): string {
   }
   const all = `all flags: dinovisor help ${command}`;
   if (!written.startsWith("--")) return all;
-  return `${didYouMean(written, flagsOf(command).map((flag) => `--${flag.name}`))} ${all}`;
+  const meant = didYouMean(written.slice(2), flagsOf(command).map(({ name }) => name), "--");
+  return meant === undefined ? all : `${meant} ${all}`;
 }

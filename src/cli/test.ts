@@ -141,9 +141,8 @@ async function nearest(file: string): Promise<string> {
   } catch {
     // no such folder: nothing is near
   }
-  return names.length > 0
-    ? didYouMean(file, names)
-    : "name a file of tests, as in dinovisor test boot_test.ts -k vmlinux";
+  const meant = names.length > 0 ? didYouMean(file, names) : undefined;
+  return meant ?? "name a file of tests, as in dinovisor test boot_test.ts -k vmlinux";
 }
 
 async function importMap(): Promise<ImportMap | undefined> {

@@ -54,6 +54,8 @@ Deno.test("help about an unknown command suggests one", () => {
   assertEquals(error.problems.map(({ code, hint }) => [code, hint]), [
     ["COMMAND_UNKNOWN", "did you mean run?"],
   ]);
+  const far = assertThrows<ProblemsFound>(() => help(["qqqq"]), ProblemsFound);
+  assertEquals(far.problems[0]?.hint, "all commands: dinovisor help");
 });
 
 Deno.test("commands of one and two words are found", () => {

@@ -151,6 +151,10 @@ const ERRORS: readonly (readonly [words: readonly string[], text: string])[] = [
     ["--no-mem=1G"],
     "error: unknown flag --no-mem [FLAG_UNKNOWN]\nhint: did you mean --mem? all flags: dinovisor help run",
   ],
+  [
+    ["--bogus"], // three of five letters are not --cpus
+    "error: unknown flag --bogus [FLAG_UNKNOWN]\nhint: all flags: dinovisor help run",
+  ],
   [["-x"], "error: unknown flag -x [FLAG_UNKNOWN]\nhint: all flags: dinovisor help run"],
   [["-5"], "error: unknown flag -5 [FLAG_UNKNOWN]\nhint: all flags: dinovisor help run"],
   [
