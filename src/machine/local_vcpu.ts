@@ -22,6 +22,11 @@ import { VcpuThread } from "./vcpu_thread.ts";
 
 /** How long the event loop may stand still: what a timer of this isolate may be late. */
 const TICK_MS = 100;
+/**
+ * Until the first turn, in which the machine starts the threads that it has left for later. A guest that has run for so
+ * long is about to need them, and has better things to do than to wait; one that ends at once, as tests do, has ended.
+ */
+const FIRST_TICK_MS = 5;
 /** Turns of the event loop after each interruption: what a signal has woken comes in one and is handled in the next. */
 const TURNS = 3;
 /** The most turns, about 30 ms, for messages that were posted: one of a worker that has died never comes. */
@@ -95,7 +100,7 @@ export class LocalVcpu implements VcpuHandle {
     const made = this.#made;
     if (made === undefined) throw new InvariantError("A vCPU was started before it was made");
     const { thread } = made;
-    using _tick = new KickTimer(TICK_MS);
+    using _tick = new KickTimer(FIRST_TICK_MS, TICK_MS);
     const startedAt = performance.timeOrigin + performance.now();
     for (;;) {
       await this.#heedRequests(made);

@@ -41,7 +41,7 @@ import { type MachinePlan, planMachine } from "./plan.ts";
 import { type MachineMetrics, metricsOf } from "./metrics.ts";
 import { atMost } from "./time_limit.ts";
 import { VcpuGroup } from "./vcpu_group.ts";
-import type { VcpuHandle } from "./vcpu_handle.ts";
+import type { VcpuEvents, VcpuHandle } from "./vcpu_handle.ts";
 import { windowsOf } from "./windows.ts";
 import {
   newOwnerSocket,
@@ -83,6 +83,10 @@ export class Machine implements AsyncDisposable {
   #outcome: Outcome | undefined;
   /** An edge on the power button's line; undefined in a guest that is not told of it. */
   #powerButton: FdNumber | undefined;
+  readonly #vcpuEvents: VcpuEvents = {
+    exited: (id, exit, startedAt) => this.#vcpuExited(id, exit, startedAt),
+    died: (error) => this.#threadDied(error),
+  };
   #finishing = false;
   #startedAt = 0;
   #firstEntryAt = 0;
@@ -112,10 +116,11 @@ export class Machine implements AsyncDisposable {
               parked,
               wakeIo: () => this.#wakeIo(),
               isExpecting: () => this.#isExpecting(),
-              turned: () => this.#startIo(),
+              turned: () => this.#startLateThreads(),
             })
             : new WorkerVcpu(id, parked),
       ),
+      this.#placement.vcpus,
     );
   }
 
@@ -131,6 +136,13 @@ export class Machine implements AsyncDisposable {
 
   #startIo(): void {
     this.#io.start().catch(() => {}); // its death is heard of by `onDeath`
+  }
+
+  /** The guest has run for a moment. */
+  #startLateThreads(): void {
+    if (this.#state !== "running") return;
+    this.#startIo(); // first: the others count on it
+    this.#vcpus.startLate(this.#vcpuEvents);
   }
 
   /**
@@ -212,10 +224,7 @@ export class Machine implements AsyncDisposable {
   #launch(): void {
     this.#state = "running";
     this.#io.onDeath((error) => this.#threadDied(error));
-    this.#vcpus.start({
-      exited: (id, exit, startedAt) => this.#vcpuExited(id, exit, startedAt),
-      died: (error) => this.#threadDied(error),
-    });
+    this.#vcpus.start(this.#vcpuEvents);
   }
 
   #vcpuExited(id: number, exit: VcpuExit, startedAt: number): void {

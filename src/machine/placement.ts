@@ -2,19 +2,25 @@
 import { kindOf } from "../../devices/mod.ts";
 import type { MachinePlan } from "./plan.ts";
 
+/**
+ * `when needed`: when the guest has run for a moment, the I/O thread at the guest's first access to it, if that is sooner.
+ * A worker holds up the thread that starts it for 10 ms and more; a guest that ends before it needs one never pays for it.
+ */
+export type StartOfThread = "at once" | "when needed";
+
 export interface Placement {
-  /**
-   * When the I/O thread starts. `when needed`: at the guest's first access that it has to serve, or when the guest has
-   * run for a moment. A worker holds up the thread that starts it for 10 ms and more; a guest that ends before it does
-   * any I/O never pays for it.
-   */
-  readonly io: "at once" | "when needed";
+  /** The I/O thread. */
+  readonly io: StartOfThread;
+  /** The threads of vCPUs. INIT and SIPI of the boot processor wait inside KVM for them. */
+  readonly vcpus: StartOfThread;
 }
 
 /** `isLocal`: the control thread runs the first vCPU. */
 export function placementOf(plan: MachinePlan, isLocal: boolean): Placement {
-  // What a device needs of the host must be had, or refused, before the guest runs; and only the vCPU on the control
-  // thread can start the I/O thread from an exit.
+  // Only the vCPU on the control thread can start a thread from an exit. The others do not run before the I/O thread has
+  // been started.
+  if (!isLocal) return { io: "at once", vcpus: "at once" };
+  // What a device needs of the host must be had, or refused, before the guest runs.
   const claims = plan.devices.some(({ config }) => kindOf(config).claims(config).length > 0);
-  return { io: isLocal && plan.config.vcpus === 1 && !claims ? "when needed" : "at once" };
+  return { io: claims ? "at once" : "when needed", vcpus: "when needed" };
 }

@@ -7,7 +7,9 @@ import {
   VCPU_PARKED,
   VCPU_REQUEST,
 } from "../ipc/control_block.ts";
+import type { PlainError } from "../ipc/messages.ts";
 import type { OwnedVcpu } from "../kvm/vcpu.ts";
+import type { StartOfThread } from "./placement.ts";
 import type { VcpuEvents, VcpuHandle, VcpuSetup } from "./vcpu_handle.ts";
 
 /** Exits to this process, by kind. */
@@ -20,25 +22,47 @@ export interface ExitCounts {
   readonly other: number;
 }
 
-/** The vCPUs 0 to count - 1. */
+/** The vCPUs 0 to count - 1. The threads of all, or of all but the first, may be left for later. */
 export class VcpuGroup {
   readonly #block: ControlBlock;
   readonly #vcpus: readonly VcpuHandle[];
+  readonly #prompt: readonly VcpuHandle[];
+  readonly #late: VcpuHandle[];
+  /** From `init` on. */
+  #handOver: (vcpu: VcpuHandle) => Promise<void> = () => Promise.resolve();
 
-  constructor(block: ControlBlock, vcpus: readonly VcpuHandle[]) {
+  /** `othersWhen`: when the threads of all but the first start; the others are loaded here. */
+  constructor(block: ControlBlock, vcpus: readonly VcpuHandle[], othersWhen: StartOfThread) {
     this.#block = block;
     this.#vcpus = vcpus;
-    for (const vcpu of vcpus) vcpu.load();
+    const prompt = othersWhen === "at once" ? vcpus.length : 1;
+    this.#prompt = vcpus.slice(0, prompt);
+    this.#late = vcpus.slice(prompt);
+    for (const vcpu of this.#prompt) vcpu.load();
   }
 
-  /** Hands each thread its vCPU. One promise each: it rejects with the PlainError when a thread cannot take it. */
+  /**
+   * Hands each thread that is there its vCPU, of which there are as many as in this group. One promise each: it rejects
+   * with the PlainError when a thread cannot take it.
+   */
   init(vcpus: readonly OwnedVcpu[], setup: VcpuSetup): Promise<void>[] {
-    return this.#vcpus.map((vcpu, id) => vcpu.init(vcpus[id] as OwnedVcpu, setup)); // as many as these
+    this.#handOver = (vcpu) => vcpu.init(vcpus[vcpu.id] as OwnedVcpu, setup);
+    return this.#prompt.map(this.#handOver);
   }
 
-  /** Lets all of them run. */
+  /** Lets them run. */
   start(events: VcpuEvents): void {
-    for (const vcpu of this.#vcpus) vcpu.start(events);
+    for (const vcpu of this.#prompt) vcpu.start(events);
+  }
+
+  /** After `start`: starts the threads that were left for later, and lets their vCPUs run. Once; then nothing happens. */
+  startLate(events: VcpuEvents): void {
+    for (const vcpu of this.#late.splice(0)) {
+      this.#handOver(vcpu).then(
+        () => vcpu.start(events), // also when the machine is about to end: it finds the request
+        (error: PlainError) => events.died(error),
+      );
+    }
   }
 
   /**
@@ -69,8 +93,8 @@ export class VcpuGroup {
   /** While VCPU_PAUSE is requested: whether all are out of the guest, to stay (control_block.ts says why). */
   get parked(): boolean {
     const { words } = this.#block;
-    return this.#vcpus.every(({ id }) =>
-      Atomics.load(words, this.#block.vcpu(id, VCPU_PARKED)) !== 0
+    return this.#vcpus.every(({ id, isIdle }) =>
+      isIdle || Atomics.load(words, this.#block.vcpu(id, VCPU_PARKED)) !== 0
     );
   }
 

@@ -14,10 +14,10 @@ export const idleVcpuWorkers: IdleWorkers = new IdleWorkers(
 );
 
 /**
- *   idle ── init ──▶ making ──▶ ready ── start ──▶ running ──▶ idle
+ *   idle ── init ──▶ taking ──▶ ready ── start ──▶ running ──▶ idle
  *                      └──────── it dies: idle ───────┘
  */
-type State = "idle" | "making" | "ready" | "running";
+type State = "idle" | "taking" | "ready" | "running";
 
 /** It has no worker before `load` or `init`. */
 export class WorkerVcpu implements VcpuHandle {
@@ -59,7 +59,7 @@ export class WorkerVcpu implements VcpuHandle {
   }
 
   async init({ place, vcpu }: OwnedVcpu, setup: VcpuSetup): Promise<void> {
-    this.#state = "making";
+    this.#state = "taking";
     const ready = this.#inbox.nextOrDeath("ready");
     this.#loaded().postMessage({ ...setup, place });
     const { thread } = await ready;

@@ -11,8 +11,8 @@ export class KickTimer implements Disposable {
   readonly #id: bigint;
   #armed = true;
 
-  /** `periodMs` is below 1000. Throws SysError. */
-  constructor(periodMs: number) {
+  /** Both are more than 0 and below 1000. Throws SysError. */
+  constructor(firstMs: number, periodMs: number) {
     const event = new Uint8Array(sigevent.size);
     const view = new DataView(event.buffer);
     view.setInt32(sigevent.at.sigev_signo, KICK_SIGNAL, true);
@@ -22,10 +22,9 @@ export class KickTimer implements Disposable {
     check(libc().timer_create(CLOCK_MONOTONIC, event, id), "timer_create");
     this.#id = id[0] ?? 0n;
     const times = new Uint8Array(itimerspec.size);
-    const period = new DataView(times.buffer);
-    for (const at of [itimerspec.at.it_interval_nsec, itimerspec.at.it_value_nsec]) {
-      period.setUint32(at, periodMs * NS_PER_MS, true);
-    }
+    const words = new DataView(times.buffer);
+    words.setUint32(itimerspec.at.it_value_nsec, firstMs * NS_PER_MS, true);
+    words.setUint32(itimerspec.at.it_interval_nsec, periodMs * NS_PER_MS, true);
     check(libc().timer_settime(this.#id, 0, times, null), "timer_settime");
   }
 

@@ -42,12 +42,11 @@ kvmTest("an installed dinovisor runs guests from anywhere, and can be installed 
     assert(/^dinovisor \d/.test(version.stdout), version.stderr);
     const one = await run(program, await tinyArgs("test=idle status=7"));
     assertEquals([one.code, one.stdout], [7, ""], one.stderr);
-    // Two vCPUs and a serial port: both workers' bundles.
-    const two = await run(program, await tinyArgs("test=serial bytes=0", ["-c", "2"]));
-    assertEquals([two.code, two.stdout], [0, "hello from the tiny guest\n"], two.stderr);
-    const workers = await run(program, await tinyArgs("test=serial bytes=0", ["-c", "2"]), {
-      DENO_LOG: "debug",
-    });
+    // A second vCPU that is started, and a serial port: both workers' bundles.
+    const two = await tinyArgs("test=smp-start", ["-c", "2"]);
+    const workers = await run(program, two, { DENO_LOG: "debug" });
+    assertEquals(workers.code, 0, workers.stderr);
+    assertMatch(workers.stdout, /^cpu 0 .*\ncpu 1 .*\n$/);
     assertEquals(
       compiledAhead(workers.stderr),
       ["io_worker.js", "main.js", "run.js", "vcpu_worker.js"],

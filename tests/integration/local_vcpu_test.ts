@@ -3,6 +3,7 @@
  * machine's messages and its requests all get their turn.
  */
 import { LocalVcpu } from "../../src/machine/local_vcpu.ts";
+import { idleVcpuWorkers } from "../../src/machine/worker_vcpu.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import type { MachineEvents } from "../../src/machine/machine_options.ts";
 import { placementOf } from "../../src/machine/placement.ts";
@@ -22,6 +23,17 @@ async function localMachine(
 ): Promise<Machine> {
   const config = await tinyConfig({ words, vcpus });
   return Machine.create(config, { firstVcpu: LocalVcpu, events });
+}
+
+/** How many vCPU workers are taken from now on. */
+function takenWorkers(): () => number {
+  const take = idleVcpuWorkers.take;
+  let taken = 0;
+  idleVcpuWorkers.take = () => {
+    taken++;
+    return take.call(idleVcpuWorkers);
+  };
+  return () => taken;
 }
 
 kvmTest("a guest on the control thread runs to its end", async () => {
@@ -75,6 +87,57 @@ kvmTest("workers that are ready before the control thread's vCPU is made do no h
 });
 
 kvmTest(
+  "a guest begins without the threads of its other vCPUs, which start when they come",
+  async () => {
+    const taken = takenWorkers();
+    await using machine = await localMachine("test=smp-start", { vcpus: 4 });
+    assertEquals(taken(), 0);
+    machine.start();
+    const { reason, status } = await machine.exited; // it waits for each processor it starts
+    assertEquals([reason, status, taken()], ["exit-register", 0, 3]);
+  },
+);
+
+kvmTest(
+  "it pauses before the threads of its other vCPUs are there, and goes on with them",
+  async () => {
+    const taken = takenWorkers();
+    await using machine = await localMachine("test=smp-start", { vcpus: 3 });
+    machine.start();
+    await within(2000, "the pause", machine.pause());
+    await delay(50);
+    assertEquals([machine.status, taken()], ["paused", 0]);
+    machine.resume();
+    const { reason, status } = await machine.exited;
+    assertEquals([reason, status, taken()], ["exit-register", 0, 2]);
+  },
+);
+
+for (const ms of [0, 10, 50]) {
+  kvmTest(`it is stopped ${ms} ms after its start, wherever its threads are`, async () => {
+    const machine = await localMachine("test=smp-start end=spin", { vcpus: 4 });
+    machine.start();
+    await delay(ms);
+    assertEquals((await within(STOP_MS, "the stop", machine.stop())).reason, "stopped");
+  });
+}
+
+kvmTest("a thread that cannot be had once the guest runs ends the machine with words", async () => {
+  const { take } = idleVcpuWorkers;
+  idleVcpuWorkers.take = () =>
+    new Worker("data:text/javascript,throw Error('no room')", { type: "module" });
+  try {
+    await using machine = await localMachine("test=smp-start", { vcpus: 2 });
+    machine.start();
+    const { reason, detail } = await within(STOP_MS, "the end", machine.exited);
+    assertEquals(reason, "internal-error");
+    assert(detail?.includes("no room"), detail);
+  } finally {
+    idleVcpuWorkers.take = take;
+  }
+});
+
+kvmTest(
   "a machine stopped before its start leaves nothing behind, nor do fifty that ran",
   async () => {
     let before = hostState();
@@ -91,17 +154,18 @@ kvmTest(
 );
 
 kvmTest(
-  "the I/O thread waits until it is needed, unless a device needs something of the host",
+  "threads wait until they are needed, but the I/O thread, if a device needs something of the host",
   async () => {
     using directory = new DiskDirectory();
     const path = directory.empty("disk.img", 2 ** 20);
     const disk = { kind: "block", path, readOnly: false, direct: false } as const;
     const plan = async (devices: readonly (typeof disk)[], vcpus = 1) =>
       planMachine(await tinyConfig({ words: "", devices, vcpus, console: { mode: "auto" } }));
-    assertEquals(placementOf(await plan([]), true).io, "when needed");
-    assertEquals(placementOf(await plan([disk]), true).io, "at once");
-    assertEquals(placementOf(await plan([], 2), true).io, "at once");
-    assertEquals(placementOf(await plan([]), false).io, "at once");
+    const late = { io: "when needed", vcpus: "when needed" };
+    assertEquals(placementOf(await plan([]), true), late);
+    assertEquals(placementOf(await plan([], 2), true), late);
+    assertEquals(placementOf(await plan([disk]), true), { ...late, io: "at once" });
+    assertEquals(placementOf(await plan([]), false), { io: "at once", vcpus: "at once" });
   },
 );
 
