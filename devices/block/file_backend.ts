@@ -1,6 +1,7 @@
 /** Opens a disk image or block device with the best engine the host has. */
 import type { EventLoop } from "../../src/loop/event_loop.ts";
-import { DiskFile, type DiskFileOptions } from "../../src/sys/disk_file.ts";
+import { DiskFile, type DiskFileOptions, openDisk } from "../../src/sys/disk_file.ts";
+import type { FdNumber } from "../../src/sys/fd.ts";
 import { Mapping } from "../../src/sys/mmap.ts";
 import { openScratchFile, scratchDirectory } from "../../src/sys/scratch_file.ts";
 import { SysError } from "../../src/sys/sys_error.ts";
@@ -21,6 +22,8 @@ export interface FileBackendOptions extends DiskFileOptions {
   readonly engine?: "auto" | "io_uring" | "sync";
   /** The most operations there can be at once; a power of two or not. */
   readonly operations?: number;
+  /** The file, opened with `openDisk` by somebody who keeps it; it is opened here when left out. */
+  readonly opened?: number | undefined;
   /** The file is only read, whatever `readOnly` says: what is written goes to a scratch file and is gone afterwards. */
   readonly overlay?: boolean;
 }
@@ -43,7 +46,9 @@ export function openFileBackend(options: FileBackendOptions, loop: EventLoop): B
 }
 
 function openEngine(options: FileBackendOptions, loop: EventLoop): BlockBackend {
-  const file = new DiskFile(options);
+  const { opened } = options;
+  const fd = opened === undefined ? openDisk(options) : opened as FdNumber;
+  const file = new DiskFile(fd, options.readOnly);
   const { engine = "auto" } = options;
   if (engine === "sync" || (engine === "auto" && file.isMemory)) {
     return new SyncBackend(file, options.readOnly);
@@ -68,7 +73,8 @@ function overlayParts(
   using file = openScratchFile(scratchDirectory(), bytes);
   // It has no other name. It is written through the page cache: temporary directories often have nothing else.
   const path = `/proc/self/fd/${file.number}`;
-  const scratch = openEngine({ ...options, path, readOnly: false, direct: false }, loop);
+  const place = { path, opened: undefined, readOnly: false, direct: false };
+  const scratch = openEngine({ ...options, ...place }, loop);
   const map = new ClusterMap(bytes);
   const mapping = Mapping.anonymous(copyMemoryBytes(map.clusterBytes), "an overlay's copies");
   const memory = {

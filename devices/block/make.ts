@@ -12,7 +12,7 @@ export function makeBlock(config: BlockConfig, host: HostResources): LiveDevice 
   const { queues = 1 } = config;
   const operations = queues * QUEUE_SIZE;
   const backend = new MergingBackend(
-    openFileBackend({ ...config, operations }, host.loop),
+    openFileBackend({ ...config, operations, opened: host.opened }, host.loop),
     operations,
   );
   const scratch = scratchOf(config);

@@ -22,6 +22,8 @@ interface CommonInit {
 /** What an I/O thread is told about a machine. `plan` is a MachinePlan; its type lives above this layer. */
 export interface IoInit<Plan> extends CommonInit {
   readonly plan: Plan;
+  /** What has been opened for each virtio device (-1: nothing). They stay control's. */
+  readonly opened: readonly number[];
   readonly memory: MemoryLayout;
   readonly ownerSocket: { readonly path: string; readonly token: Uint8Array<ArrayBuffer> };
   readonly terminal: {

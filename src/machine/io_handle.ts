@@ -90,6 +90,11 @@ export class IoHandle {
     return panic;
   }
 
+  /** Whether it was asked to stop and has not: what it uses, it may go on using. */
+  get isStuck(): boolean {
+    return !this.#answers;
+  }
+
   /** Whether its thread, or the kernel for it, may still read and write the guest's memory. */
   get holdsMemory(): boolean {
     if (!this.#isAttached || this.#hasLetGo) return false;

@@ -150,12 +150,14 @@ export class IoThread implements MailboxHandler {
   #attach(planned: PlannedDevice, index: number): void {
     const { name, base } = planned.slot;
     const backendFailed = (message: string) => this.#failures.add(name, message);
+    const { [index]: opened = -1 } = this.#init.opened;
     const live = makerOf(planned.config)(planned.config, {
       loop: this.#loop,
       ownerSocket: this.#init.ownerSocket,
       channel: (config) => this.#watched(this.#channels.open(config, backendFailed)),
       backendFailed,
       counters: this.#block.counters(index),
+      ...(opened === -1 ? {} : { opened }),
     });
     const irqFd = this.#init.irqFds[index] as FdNumber;
     const faults = new FaultReports(

@@ -7,6 +7,8 @@
  *      │                    └── from all three: guest ends, stop(), a thread dies ──▶ stopping ──▶ stopped
  *      └────── stop() ─────────────────────────────────────────────────────────────────▲
  */
+import type { DeviceConfig } from "../../devices/mod.ts";
+import { openerOf } from "../../devices/openers.ts";
 import { setUpVm } from "../arch/vm.ts";
 import {
   ANNOUNCE,
@@ -197,13 +199,23 @@ export class Machine implements AsyncDisposable {
     const terminal = options.terminal ?? { isTty: false, columns: 80, rows: 24 };
     const ownerSocket = this.#ownerSocket;
     const vcpus = makeVcpus(system, vm, plan.config.vcpus, this.#resources);
-    this.#io.prepare({ ...common, plan, memory: layout, terminal, ownerSocket });
+    const opened = plan.devices.map(({ config }) => this.#open(config));
+    this.#io.prepare({ ...common, plan, opened, memory: layout, terminal, ownerSocket });
     const io = this.#placement.io === "at once" ? [this.#io.start()] : [];
     const threads = this.#vcpus.init(vcpus, { ...common, windows: windowsOf(plan) });
     const ready = allReady([...io, ...threads]);
     this.#settled = ready.catch(() => {});
     loadBootProcessor(vcpus, loadImages(plan, bootMemory(layout)));
     await ready;
+  }
+
+  /** What this thread opens for a device; -1 when there is nothing. Throws SysError. */
+  #open(config: DeviceConfig): number {
+    const fd = openerOf(config)?.();
+    if (fd === undefined) return -1;
+    // A thread that hangs would write to whatever had the number next.
+    this.#resources.defer(() => this.#io.isStuck || fd.close());
+    return fd.number;
   }
 
   /** An eventfd that is an edge on line `gsi`; -1 for a device that never interrupts. */

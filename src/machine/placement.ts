@@ -1,5 +1,6 @@
 /** Which thread does what, and from when on: decided with the plan, before anything is opened. Used by `machine.ts`. */
-import { kindOf } from "../../devices/mod.ts";
+import { type DeviceConfig, kindOf } from "../../devices/mod.ts";
+import { openerOf } from "../../devices/openers.ts";
 import type { MachinePlan } from "./plan.ts";
 
 /**
@@ -20,7 +21,11 @@ export function placementOf(plan: MachinePlan, isLocal: boolean): Placement {
   // Only the vCPU on the control thread can start a thread from an exit. The others do not run before the I/O thread has
   // been started.
   if (!isLocal) return { io: "at once", vcpus: "at once" };
-  // What a device needs of the host must be had, or refused, before the guest runs.
-  const claims = plan.devices.some(({ config }) => kindOf(config).claims(config).length > 0);
-  return { io: claims ? "at once" : "when needed", vcpus: "when needed" };
+  const io = plan.devices.some(({ config }) => isClaimedThere(config)) ? "at once" : "when needed";
+  return { io, vcpus: "when needed" };
+}
+
+/** What a device needs of the host must be had, or refused, before the guest runs: by the I/O thread, if not by control. */
+function isClaimedThere(config: DeviceConfig): boolean {
+  return kindOf(config).claims(config).length > 0 && openerOf(config) === undefined;
 }

@@ -32,9 +32,37 @@ const MEMORY_FILE_SYSTEMS = [TMPFS_MAGIC, RAMFS_MAGIC, HUGETLBFS_MAGIC];
 /** Of brd, zram and pmem (Linux, drivers/block and drivers/nvdimm). */
 const MEMORY_DEVICES = /^(?:ram|zram|pmem)\d/;
 
-/** An open disk. Writers hold an exclusive lock, readers a shared one, against other monitors (flock). */
+/**
+ * Opens a disk. Writers hold an exclusive lock, readers a shared one, against other monitors (flock). Throws SysError:
+ * EACCES, EROFS, EINVAL (no O_DIRECT there), EAGAIN (locked by another process).
+ */
+export function openDisk({ path, readOnly, direct }: DiskFileOptions): OwnedFd {
+  const fd = openFile(path, (readOnly ? O_RDONLY : O_RDWR) | (direct ? O_DIRECT : 0));
+  try {
+    lock(fd.number, path, readOnly);
+    return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+}
+
+function lock(fd: FdNumber, path: string, readOnly: boolean): void {
+  if (libc().flock(fd, (readOnly ? LOCK_SH : LOCK_EX) | LOCK_NB) === 0) return;
+  const number = errno();
+  // Some file systems know no locks; a lock that cannot be had is no reason not to run there.
+  if (number !== EAGAIN) return;
+  throw new SysError(
+    `lock "${path}"`,
+    number,
+    "another machine uses it: give each its own copy, or let all open it with ,ro or ,overlay",
+  );
+}
+
+/** A disk that has been opened. */
 export class DiskFile implements Disposable {
-  readonly #fd: OwnedFd;
+  readonly fd: FdNumber;
+  readonly #owned: OwnedFd | undefined;
   readonly bytes: number;
   readonly logicalBlockBytes: number;
   readonly physicalBlockBytes: number;
@@ -43,12 +71,11 @@ export class DiskFile implements Disposable {
   /** Whether holes can be punched: decides DISCARD. */
   readonly canPunch: boolean;
 
-  /** Throws SysError: EACCES, EROFS, EINVAL (no O_DIRECT there), EAGAIN (locked by another process). */
-  constructor(options: DiskFileOptions) {
-    const { path, readOnly, direct } = options;
-    this.#fd = openFile(path, (readOnly ? O_RDONLY : O_RDWR) | (direct ? O_DIRECT : 0));
+  /** Takes over an OwnedFd, borrows a number. Throws SysError; what it has taken over is closed then. */
+  constructor(fd: OwnedFd | FdNumber, readOnly: boolean) {
+    this.#owned = typeof fd === "number" ? undefined : fd;
+    this.fd = typeof fd === "number" ? fd : fd.number;
     try {
-      this.#lock(path, readOnly);
       const stat = Deno.statSync(`/proc/self/fd/${this.fd}`); // of what was opened, whatever the path is now
       if (stat.isBlockDevice === true) {
         this.bytes = this.#deviceNumber(BLKGETSIZE64, 8);
@@ -65,25 +92,9 @@ export class DiskFile implements Disposable {
         : MEMORY_FILE_SYSTEMS.includes(this.#fileSystem());
       this.canPunch = !readOnly && this.#probePunch();
     } catch (error) {
-      this.#fd.close();
+      this.#owned?.close();
       throw error;
     }
-  }
-
-  get fd(): FdNumber {
-    return this.#fd.number;
-  }
-
-  #lock(path: string, readOnly: boolean): void {
-    if (libc().flock(this.fd, (readOnly ? LOCK_SH : LOCK_EX) | LOCK_NB) === 0) return;
-    const number = errno();
-    // Some file systems know no locks; a lock that cannot be had is no reason not to run there.
-    if (number !== EAGAIN) return;
-    throw new SysError(
-      `lock "${path}"`,
-      number,
-      "another machine uses it: give each its own copy, or let all open it with ,ro or ,overlay",
-    );
   }
 
   /** f_type of statfs(2); 0 where it cannot be had. */
@@ -109,7 +120,7 @@ export class DiskFile implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#fd.close();
+    this.#owned?.close();
   }
 }
 

@@ -20,6 +20,8 @@ export interface HostResources {
   backendFailed(message: string): void;
   /** Where this device tells what it counts. */
   readonly counters: Counters;
+  /** The descriptor that the control thread has opened for this device; it stays control's. */
+  readonly opened?: number;
   /** Where the machine's owner, in this process, meets the guest's sockets. */
   readonly ownerSocket?: OwnerSocket;
 }

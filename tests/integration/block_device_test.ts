@@ -1,5 +1,5 @@
 /** A block device of the host's as a disk. */
-import { DiskFile } from "../../src/sys/disk_file.ts";
+import { DiskFile, openDisk } from "../../src/sys/disk_file.ts";
 import { assertEquals } from "../../src/std/assert.ts";
 import { DiskDirectory } from "../support/disk_image.ts";
 import { LoopDevice, loopRefusal } from "../support/loop_device.ts";
@@ -20,8 +20,11 @@ Deno.test({
     using directory = new DiskDirectory("fast");
     const image = directory.empty("disk.img", MIB);
     using loop = new LoopDevice(image);
-    using device = new DiskFile({ path: loop.path, readOnly: false, direct: false });
-    using file = new DiskFile({ path: image, readOnly: true, direct: false });
+    using device = new DiskFile(
+      openDisk({ path: loop.path, readOnly: false, direct: false }),
+      false,
+    );
+    using file = new DiskFile(openDisk({ path: image, readOnly: true, direct: false }), true);
     assertEquals([device.bytes, device.isMemory, file.isMemory], [MIB, false, true]);
   },
 });
@@ -32,7 +35,7 @@ Deno.test({
   fn() {
     using zram = new ZramDevice(MIB);
     for (const direct of [false, true]) {
-      using device = new DiskFile({ path: zram.path, readOnly: false, direct });
+      using device = new DiskFile(openDisk({ path: zram.path, readOnly: false, direct }), false);
       assertEquals([device.bytes, device.isMemory], [MIB, true]);
     }
   },

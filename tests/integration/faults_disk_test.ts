@@ -141,6 +141,8 @@ for (const engine of ENGINES) {
     // What the kernel may still read and write is nobody else's: the guest's memory stays where it is.
     assertEquals(kept, 1);
     assertStringIncludes(told.log.at(-1) ?? "", "memory stays mapped");
+    // So does its disk, if it is a thread of ours that hangs there: it goes on with that number.
+    assertEquals(isOpen("disk.img", told.process.pid), engine === "sync");
     await frozen.thaw();
     assertEquals((await told.process.ended).code, 0);
   }, WITH_EXT4);
@@ -152,6 +154,15 @@ function waitsInKernel(pid: number): boolean {
     const stat = readText(`/proc/${pid}/task/${name}/stat`);
     return stat.replace(/^.*\) /, "").startsWith("D");
   });
+}
+
+/** Whether the process has a file of that name open; its path is its mount namespace's affair. */
+function isOpen(name: string, pid: number): boolean {
+  const folder = `/proc/${pid}/fd`;
+  const links = [...Deno.readDirSync(folder)].map((fd) =>
+    Deno.readLinkSync(`${folder}/${fd.name}`)
+  );
+  return links.some((path) => path.endsWith(`/${name}`));
 }
 
 function readText(path: string): string {

@@ -2,12 +2,14 @@
  * The first vCPU on the control thread, as the command line has it: while the guest runs, this isolate's timers, the
  * machine's messages and its requests all get their turn.
  */
+import type { DeviceConfig } from "../../devices/mod.ts";
 import { LocalVcpu } from "../../src/machine/local_vcpu.ts";
 import { idleVcpuWorkers } from "../../src/machine/worker_vcpu.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import type { MachineEvents } from "../../src/machine/machine_options.ts";
 import { placementOf } from "../../src/machine/placement.ts";
 import { planMachine } from "../../src/machine/plan.ts";
+import { SysError } from "../../src/sys/sys_error.ts";
 import { assert, assertEquals, assertLessOrEqual, assertRejects } from "../../src/std/assert.ts";
 import { runTinyCli } from "../support/cli_process.ts";
 import { DiskDirectory } from "../support/disk_image.ts";
@@ -154,18 +156,56 @@ kvmTest(
 );
 
 kvmTest(
-  "threads wait until they are needed, but the I/O thread, if a device needs something of the host",
+  "threads wait until they are needed, but the I/O thread, if it has to take something of the host",
   async () => {
     using directory = new DiskDirectory();
     const path = directory.empty("disk.img", 2 ** 20);
     const disk = { kind: "block", path, readOnly: false, direct: false } as const;
-    const plan = async (devices: readonly (typeof disk)[], vcpus = 1) =>
+    const plan = async (devices: readonly DeviceConfig[], vcpus = 1) =>
       planMachine(await tinyConfig({ words: "", devices, vcpus, console: { mode: "auto" } }));
     const late = { io: "when needed", vcpus: "when needed" };
     assertEquals(placementOf(await plan([]), true), late);
     assertEquals(placementOf(await plan([], 2), true), late);
-    assertEquals(placementOf(await plan([disk]), true), { ...late, io: "at once" });
+    assertEquals(placementOf(await plan([disk]), true), late); // its file is opened by control
+    const others: DeviceConfig[] = [
+      { ...disk, overlay: true },
+      { kind: "vsock", cid: 3, uds: `${directory.path}/vsock` },
+      { kind: "net", backend: { type: "tap", name: "tap0" } },
+    ];
+    for (const device of others) {
+      const plans = await plan([disk, device]);
+      assertEquals(placementOf(plans, true), { ...late, io: "at once" }, device.kind);
+    }
     assertEquals(placementOf(await plan([]), false), { io: "at once", vcpus: "at once" });
+  },
+);
+
+kvmTest(
+  "a disk is taken before its guest runs, and let go of when its machine is gone",
+  async () => {
+    using directory = new DiskDirectory();
+    const path = directory.empty("disk.img", 2 ** 20);
+    const disk = { kind: "block", path, readOnly: false, direct: false } as const;
+    const config = await tinyConfig({ words: "test=idle end=spin", devices: [disk] });
+    const before = await settledState();
+    {
+      await using machine = await Machine.create(config, { firstVcpu: LocalVcpu });
+      const refused = await assertRejects(
+        () => Machine.create(config, { firstVcpu: LocalVcpu }),
+        SysError,
+        `lock "${path}" failed`,
+      );
+      assertEquals([refused.code, refused.hint?.split(":")[0]], [
+        "EAGAIN",
+        "another machine uses it",
+      ]);
+      machine.start();
+      await delay(100); // the I/O thread has started, and has it now
+      await assertRejects(() => Machine.create(config), SysError);
+    }
+    await using again = await Machine.create(config);
+    await again.stop();
+    assertNothingLeft(before, await settledState());
   },
 );
 

@@ -10,7 +10,7 @@ import { SLOWNESS } from "../support/kvm.ts";
 
 const target = Deno.env.get("SABOTAGE") ?? "";
 /** Long enough for the guest to be at work. */
-const DELAY_MS = 500 * SLOWNESS;
+const DELAY_MS = 1000 * SLOWNESS;
 
 const looking = setInterval(() => {
   if (descriptorsOf(target).length === 0) return;
