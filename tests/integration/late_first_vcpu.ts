@@ -1,5 +1,5 @@
 /**
- * `main.ts` on a host that is slow to make the first vCPU: the other threads of the machine are ready by then. Run by
+ * `main.ts` on a host that is slow to hand over the first vCPU: the I/O thread is ready by then. Run by
  * `local_vcpu_test.ts`.
  */
 import { main } from "../../src/cli/main.ts";
