@@ -1,6 +1,6 @@
 /**
- * The control side's door to the architecture this process runs on. What a vCPU worker needs is behind `vcpu.ts`,
- * so that its module graph stays small.
+ * The control side's door to the architecture this process runs on, but for what talks to KVM, which is behind `vm.ts`.
+ * What a vCPU worker needs is behind `vcpu.ts`, so that its module graph stays small.
  */
 import { type Architecture, BootError } from "./types.ts";
 import { X86_64 } from "./x86_64/mod.ts";

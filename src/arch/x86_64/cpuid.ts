@@ -1,6 +1,6 @@
 /**
  * What the guest's CPUID says (Intel SDM vol. 2 CPUID; AMD APM vol. 3 appendix E): KVM's offer, minus what a microVM
- * cannot keep, plus the topology only the monitor knows. Pure: called by the vCPU worker between
+ * cannot keep, plus the topology only the monitor knows. Pure: used by `vcpu_setup.ts` between
  * KVM_GET_SUPPORTED_CPUID and KVM_SET_CPUID2.
  */
 import {

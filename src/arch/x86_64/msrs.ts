@@ -1,6 +1,6 @@
 /**
  * Model-specific registers of a vCPU before its first instruction (Intel SDM vol. 4; arch/x86/include/asm/msr-index.h).
- * Called by the vCPU worker: hand the bytes to KVM_SET_MSRS.
+ * Used by `vcpu_setup.ts`, which hands the bytes to KVM_SET_MSRS.
  */
 import { kvm_msr_entry, kvm_msrs } from "../../abi/kvm_x86.ts";
 import { putU64, viewOf } from "../bytes.ts";

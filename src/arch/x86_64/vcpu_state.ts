@@ -1,5 +1,5 @@
 /**
- * Turns the boot state into the bytes KVM's vCPU ioctls take. Called by the vCPU worker; only the boot processor gets
+ * Turns the boot state into the bytes KVM's vCPU ioctls take. Used by `vcpu_setup.ts`; only the boot processor gets
  * registers, the others wait for the kernel's SIPI with what KVM gave them.
  */
 import {
