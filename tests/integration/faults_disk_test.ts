@@ -159,10 +159,13 @@ function waitsInKernel(pid: number): boolean {
 /** Whether the process has a file of that name open; its path is its mount namespace's affair. */
 function isOpen(name: string, pid: number): boolean {
   const folder = `/proc/${pid}/fd`;
-  const links = [...Deno.readDirSync(folder)].map((fd) =>
-    Deno.readLinkSync(`${folder}/${fd.name}`)
-  );
-  return links.some((path) => path.endsWith(`/${name}`));
+  return [...Deno.readDirSync(folder)].some((fd) => {
+    try {
+      return Deno.readLinkSync(`${folder}/${fd.name}`).endsWith(`/${name}`);
+    } catch {
+      return false; // closed meanwhile
+    }
+  });
 }
 
 function readText(path: string): string {
