@@ -9,7 +9,6 @@
  */
 import type { DeviceConfig } from "../../devices/mod.ts";
 import { openerOf } from "../../devices/openers.ts";
-import { setUpVm } from "../arch/vm.ts";
 import {
   ANNOUNCE,
   ControlBlock,
@@ -23,20 +22,17 @@ import {
   WINDOW_SIZE,
 } from "../ipc/control_block.ts";
 import type { IoReport, PlainError, VcpuExit } from "../ipc/messages.ts";
-import { KvmSystem } from "../kvm/system.ts";
-import type { KvmVm } from "../kvm/vm.ts";
 import { createEventfd, signalEventfd } from "../sys/eventfd.ts";
-import type { FdNumber, OwnedFd } from "../sys/fd.ts";
-import type { Mapping } from "../sys/mmap.ts";
+import type { OwnedFd } from "../sys/fd.ts";
 import { kickTarget } from "../sys/thread.ts";
 import type { MachineConfig } from "./config.ts";
 import { type MachineExit, type Outcome, outcomeOf } from "./exit.ts";
-import { bootMemory, mapRam, plugRam } from "./guest_ram.ts";
+import { bootMemory } from "./guest_ram.ts";
+import { buildHardware, type Hardware, loadBootProcessor } from "./hardware.ts";
 import { loadImages } from "./images.ts";
 import { IoHandle } from "./io_handle.ts";
 import { endIdleIoThreads } from "./io_threads.ts";
-import { loadBootProcessor, makeVcpus } from "./make_vcpus.ts";
-import { MachineError, requireVcpus, startFailure, stateError } from "./machine_error.ts";
+import { MachineError, startFailure, stateError } from "./machine_error.ts";
 import type { MachineEvents, MachineOptions, MachineStatus } from "./machine_options.ts";
 import { type Placement, placementOf } from "./placement.ts";
 import { type MachinePlan, planMachine } from "./plan.ts";
@@ -75,16 +71,13 @@ export class Machine implements AsyncDisposable {
   /** Undefined in a machine without a vsock device. */
   readonly #vsock: VsockHost | undefined;
   readonly #exited = Promise.withResolvers<MachineExit>();
-  #vm: KvmVm | undefined;
-  #ram: Mapping | undefined;
+  #hardware: Hardware | undefined;
   /** Each worker that has been told what it is has said so, or died. Undefined: none has been told. */
   #settled: Promise<unknown> | undefined;
   #state: MachineStatus = "created";
   /** Of the pause asked for; undefined when none is. */
   #pause: PromiseWithResolvers<void> | undefined;
   #outcome: Outcome | undefined;
-  /** An edge on the power button's line; undefined in a guest that is not told of it. */
-  #powerButton: FdNumber | undefined;
   readonly #vcpuEvents: VcpuEvents = {
     exited: (id, exit, startedAt) => this.#vcpuExited(id, exit, startedAt),
     died: (error) => this.#threadDied(error),
@@ -170,21 +163,12 @@ export class Machine implements AsyncDisposable {
 
   async #build(options: MachineOptions): Promise<void> {
     const { plan } = this;
-    const system = this.#resources.use(KvmSystem.open(options.kvmDevice));
-    requireVcpus(plan.config.vcpus, system.maxVcpus());
-    const vm = this.#vm = this.#resources.use(system.createVm());
-    const { mapping, layout } = mapRam(plan.ram);
-    this.#ram = mapping;
-    this.#resources.defer(() => this.#io.holdsMemory ? mapping.abandon() : mapping.unmap());
-    // RAM before the interrupt controllers: the other way round it waits for KVM to be done with them, 4 to 6 ms.
-    plugRam(vm, layout);
-    setUpVm(vm);
-    const irqFds = plan.devices.map(({ slot }) => this.#interruptLine(vm, slot.gsi));
-    const serialGsi = plan.fixed.find((slot) => slot.kind === "serial")?.gsi;
-    const button = plan.fixed.find((slot) => slot.kind === "platform")?.gsi;
-    if (plan.discovery === "acpi" && button !== undefined) {
-      this.#powerButton = this.#interruptLine(vm, button) as FdNumber;
-    }
+    const hardware = this.#hardware = buildHardware(plan, {
+      kvmDevice: options.kvmDevice,
+      resources: this.#resources,
+      isRamInUse: () => this.#io.holdsMemory,
+    });
+    const { vm, layout, irqFds, serialIrqFd } = hardware;
     const common = {
       type: "init",
       vmFd: vm.fd,
@@ -193,19 +177,18 @@ export class Machine implements AsyncDisposable {
       devices: plan.devices.length,
       ioWakeFd: this.#wake.number,
       irqFds,
-      serialIrqFd: this.#interruptLine(vm, serialGsi),
+      serialIrqFd,
       controlThread: options.firstVcpu === undefined ? undefined : kickTarget(),
     } as const;
     const terminal = options.terminal ?? { isTty: false, columns: 80, rows: 24 };
     const ownerSocket = this.#ownerSocket;
-    const vcpus = makeVcpus(system, vm, plan.config.vcpus, this.#resources);
     const opened = plan.devices.map(({ config }) => this.#open(config));
     this.#io.prepare({ ...common, plan, opened, memory: layout, terminal, ownerSocket });
     const io = this.#placement.io === "at once" ? [this.#io.start()] : [];
-    const threads = this.#vcpus.init(vcpus, { ...common, windows: windowsOf(plan) });
+    const threads = this.#vcpus.init(hardware.vcpus, { ...common, windows: windowsOf(plan) });
     const ready = allReady([...io, ...threads]);
     this.#settled = ready.catch(() => {});
-    loadBootProcessor(vcpus, loadImages(plan, bootMemory(layout)));
+    loadBootProcessor(hardware, loadImages(plan, bootMemory(layout)));
     await ready;
   }
 
@@ -218,22 +201,10 @@ export class Machine implements AsyncDisposable {
     return fd.number;
   }
 
-  /** An eventfd that is an edge on line `gsi`; -1 for a device that never interrupts. */
-  #interruptLine(vm: KvmVm, gsi: number | undefined): number {
-    if (gsi === undefined) return -1;
-    const fd = this.#resources.use(createEventfd());
-    vm.irqfd(fd.number, gsi);
-    return fd.number;
-  }
-
   /** Lets the guest run. Throws MachineError when the machine has been started or stopped before. */
   start(): void {
     if (this.#state !== "created") throw stateError("start", this.#state);
     this.#startedAt = performance.timeOrigin + performance.now();
-    this.#launch();
-  }
-
-  #launch(): void {
     this.#state = "running";
     this.#io.onDeath((error) => this.#threadDied(error));
     this.#vcpus.start(this.#vcpuEvents);
@@ -351,7 +322,7 @@ export class Machine implements AsyncDisposable {
 
   /** What it has done so far; also when it has ended. */
   metrics(): MachineMetrics {
-    return metricsOf(this.plan, this.#block, this.#ram, this.#vcpus.exits());
+    return metricsOf(this.plan, this.#block, this.#hardware?.ram, this.#vcpus.exits());
   }
 
   /** How the machine ended; never rejects. */
@@ -364,7 +335,8 @@ export class Machine implements AsyncDisposable {
    * MachineError NO_POWER_BUTTON when the guest was not told of one, STATE when it does not run.
    */
   pressPowerButton(): void {
-    if (this.#powerButton === undefined) {
+    const button = this.#hardware?.powerButton;
+    if (button === undefined) {
       throw new MachineError(
         `Cannot press the power button: with --discovery ${this.plan.discovery} the guest has none`,
         "NO_POWER_BUTTON",
@@ -372,7 +344,7 @@ export class Machine implements AsyncDisposable {
       );
     }
     if (this.#state !== "running") throw stateError("press the power button of", this.#state);
-    signalEventfd(this.#powerButton);
+    signalEventfd(button);
   }
 
   /**
@@ -445,7 +417,7 @@ export class Machine implements AsyncDisposable {
       );
     }
     const exit = this.#describe(panic);
-    if (this.#endsProcess) this.#vm?.leaveToKernel();
+    if (this.#endsProcess) this.#hardware?.vm.leaveToKernel();
     else this.#release();
     this.#exited.resolve(exit);
   }

@@ -85,7 +85,7 @@ export class WorkerVcpu implements VcpuHandle {
 
   terminate(): void {
     if (this.#worker === undefined) return;
-    const hasAnswered = this.#state === "idle" || this.#state === "ready";
+    const hasAnswered = this.#target !== undefined; // or what it says later would be heard by the next machine
     if (hasAnswered && this.#inbox.dead === undefined) idleVcpuWorkers.giveBack(this.#worker);
     else this.#worker.terminate();
   }

@@ -32,15 +32,20 @@ async function localMachine(
   return Machine.create(config, { firstVcpu: LocalVcpu, events });
 }
 
-/** How many vCPU workers are taken from now on. */
-function takenWorkers(): () => number {
-  const take = idleVcpuWorkers.take;
-  let taken = 0;
+/** Counts the vCPU workers that are taken from now on. */
+function takenWorkers(): Disposable & { readonly count: number } {
+  const { take } = idleVcpuWorkers;
+  let count = 0;
   idleVcpuWorkers.take = () => {
-    taken++;
+    count++;
     return take.call(idleVcpuWorkers);
   };
-  return () => taken;
+  return {
+    get count() {
+      return count;
+    },
+    [Symbol.dispose]: () => idleVcpuWorkers.take = take,
+  };
 }
 
 kvmTest("a guest on the control thread runs to its end", async () => {
@@ -101,27 +106,27 @@ kvmTest(
 kvmTest(
   "a guest begins without the threads of its other vCPUs, which start when they come",
   async () => {
-    const taken = takenWorkers();
+    using taken = takenWorkers();
     await using machine = await localMachine("test=smp-start", { vcpus: 4 });
-    assertEquals(taken(), 0);
+    assertEquals(taken.count, 0);
     machine.start();
     const { reason, status } = await machine.exited; // it waits for each processor it starts
-    assertEquals([reason, status, taken()], ["exit-register", 0, 3]);
+    assertEquals([reason, status, taken.count], ["exit-register", 0, 3]);
   },
 );
 
 kvmTest(
   "it pauses before the threads of its other vCPUs are there, and goes on with them",
   async () => {
-    const taken = takenWorkers();
+    using taken = takenWorkers();
     await using machine = await localMachine("test=smp-start", { vcpus: 3 });
     machine.start();
     await within(2000, "the pause", machine.pause());
     await delay(50);
-    assertEquals([machine.status, taken()], ["paused", 0]);
+    assertEquals([machine.status, taken.count], ["paused", 0]);
     machine.resume();
     const { reason, status } = await machine.exited;
-    assertEquals([reason, status, taken()], ["exit-register", 0, 2]);
+    assertEquals([reason, status, taken.count], ["exit-register", 0, 2]);
   },
 );
 
