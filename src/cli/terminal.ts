@@ -45,13 +45,14 @@ export function windowSize(): { columns: number; rows: number } {
 /** Hands every key to the guest until disposed. Does nothing when stdin is no terminal. */
 export function enterRawMode(): Disposable {
   if (!Deno.stdin.isTerminal()) return { [Symbol.dispose]() {} };
+  modesBefore = ttyModes(STDIN);
   setRaw();
   addEventListener("unload", restoreTerminal);
   // After Ctrl-Z from outside and `fg`, the shell has put the terminal back to its own settings.
-  Deno.addSignalListener("SIGCONT", reenter);
+  Deno.addSignalListener("SIGCONT", setRaw);
   return {
     [Symbol.dispose]() {
-      Deno.removeSignalListener("SIGCONT", reenter);
+      Deno.removeSignalListener("SIGCONT", setRaw);
       removeEventListener("unload", restoreTerminal);
       restoreTerminal();
     },
@@ -75,14 +76,9 @@ export function watchWindow(resized: (columns: number, rows: number) => void): v
   });
 }
 
-function reenter(): void {
-  if (modesBefore !== undefined) setRaw();
-}
-
+/** From what it was before, not from what it is: a SIGCONT may come without a stop, and find it raw. */
 function setRaw(): void {
-  const modes = ttyModes(STDIN);
-  if (modes === undefined) return;
-  modesBefore = modes;
-  setTtyModes(STDIN, rawModes(modes));
+  if (modesBefore === undefined) return;
+  setTtyModes(STDIN, rawModes(modesBefore));
   setRawLines(true);
 }

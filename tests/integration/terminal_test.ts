@@ -1,7 +1,7 @@
 /** The console on a terminal (`script` makes one): keys, window size, and the terminal as it was afterwards. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../src/std/assert.ts";
 import { CliProcess, commandLine, shellWords, tinyArgs } from "../support/cli_process.ts";
-import { kvmTest, until } from "../support/kvm.ts";
+import { delay, kvmTest, SLOWNESS, until } from "../support/kvm.ts";
 
 const ESCAPE = "\x1d";
 
@@ -156,6 +156,18 @@ kvmTest(
     const { stdout } = await ended(cli);
     const lines = stdout.split("\n").filter((line) => /^[A-Z]{63}\r?$/.test(line));
     assertEquals(lines.length, Math.floor(30000 / 64));
+  },
+);
+
+kvmTest(
+  "a SIGCONT without a stop, as timeout(1) sends it, does not make raw what it was before",
+  async () => {
+    await using cli = await onTerminal("test=serial-echo");
+    await cli.waitFor("ready");
+    Deno.kill(pidOf(cli), "SIGCONT");
+    await delay(300 * SLOWNESS); // until it has been heard
+    await cli.write(`${ESCAPE}q`);
+    assertEquals((await ended(cli)).status, 0);
   },
 );
 
