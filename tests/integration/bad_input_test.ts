@@ -4,6 +4,7 @@ import { buildTinyGuest } from "../guest/build.ts";
 import { runCli } from "../support/cli_process.ts";
 import { DiskDirectory } from "../support/disk_image.ts";
 import { kvmTest } from "../support/kvm.ts";
+import { mountRefusal } from "../support/mounted.ts";
 
 const MIB = 2 ** 20;
 /** A file nobody may write, not even root: sysfs checks the mode itself. Its size is a page. */
@@ -276,4 +277,31 @@ Deno.test("where there is no KVM nobody waits for a guest to be built", async ()
     assertMatch(stderr, /^error: cannot open \/dev\/no-kvm: .* \[KVM_ENOENT\]\nhint: /);
     assertEquals(inventory(directory.path), []);
   }
+});
+
+/** Vm.boot knows no other device: another one is laid over it, in a mount namespace of the child's own. */
+const WITHOUT_KVM = ["unshare", "-m", "sh", "-c"];
+const COVERED = `if [ -e /dev/kvm ]; then mount --bind /dev/null /dev/kvm || exit; fi; exec "$@"`;
+
+const unmountable = mountRefusal("tmpfs");
+if (unmountable !== undefined) console.log(`ignored: ${unmountable}`);
+
+Deno.test({
+  name: "nor does a script that boots one, or one with a root of its own",
+  ignore: unmountable !== undefined,
+  async fn() {
+    using directory = new DiskDirectory();
+    const library = new URL("../../src/mod.ts", import.meta.url);
+    const script = `import { Vm } from "${library}";
+      for (const options of [{}, { rootfs: "/etc" }]) {
+        await Vm.boot(options).catch(({ name, code }) => console.log(name, code));
+      }`;
+    const [program = "", ...args] = [...WITHOUT_KVM, COVERED, "sh", Deno.execPath(), "eval"];
+    const { stdout } = await new Deno.Command(program, {
+      args: [...args, "--no-check", script],
+      env: { DINOVISOR_CACHE: directory.path },
+    }).output();
+    assertMatch(new TextDecoder().decode(stdout), /^(VmError KVM_[A-Z]+\n){2}$/);
+    assertEquals(inventory(directory.path), []);
+  },
 });
